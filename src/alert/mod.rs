@@ -1,0 +1,3 @@
+//! Rules, alert states, events.
+
+pub mod rule;

@@ -1,0 +1,55 @@
+//! What is learnt from healthy traffic, and its versions.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::observation::{Millis, StreamKey};
+use crate::summary::Summary;
+use crate::window::WindowSpec;
+use crate::window::measures::Measure;
+
+/// One stored version of a baseline. A version never changes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Baseline {
+    pub name: String,
+    /// From 1, in the order of storing; 0 until stored.
+    pub version: u32,
+    /// The model that it was learnt for.
+    pub model: String,
+    pub source: Source,
+    /// By the wall clock.
+    pub created_ms: Millis,
+    /// Whose back-to-back windows gave the spreads.
+    pub window: WindowSpec,
+    pub whole: Learnt,
+    pub streams: BTreeMap<StreamKey, Learnt>,
+}
+
+/// How a baseline came to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Source {
+    Learnt,
+    Captured,
+    Imported,
+}
+
+/// What was learnt of one stream, or of all together.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Learnt {
+    pub summary: Summary,
+    /// As many as the summary has classes.
+    pub classes: Vec<String>,
+    /// Of each measure that needs no baseline, over back-to-back windows.
+    pub spread: BTreeMap<Measure, Spread>,
+}
+
+/// Mean and standard deviation of a measure over windows.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Spread {
+    pub windows: u64,
+    pub mean: f64,
+    /// Of the sample (n - 1); 0 below two windows.
+    pub sd: f64,
+}

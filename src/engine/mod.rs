@@ -1,0 +1,3 @@
+//! The pure engine: (state, input) -> (state, outputs).
+
+pub mod spec;

@@ -1,0 +1,48 @@
+//! A model as configured, checked: all that the engine needs to know of it.
+
+use crate::alert::rule::Rule;
+use crate::decode::DecoderSpec;
+use crate::observation::Millis;
+use crate::window::WindowSpec;
+
+/// One `[models.NAME]` table.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ModelSpec {
+    pub name: String,
+    /// At least one; distinct.
+    pub topics: Vec<String>,
+    pub decoder: DecoderSpec,
+    /// Class names; none: an object's own names, or "0", "1"….
+    pub classes: Option<Vec<String>>,
+    pub window: WindowSpec,
+    pub lateness_ms: Millis,
+    pub idle_after_ms: Millis,
+    pub max_ahead_ms: Millis,
+    pub baseline: BaselineSpec,
+    /// A stream's own baseline needs so many records, else the whole model's is used.
+    pub min_baseline_records: u64,
+    pub forget_streams_after_ms: Millis,
+    /// With the automatic `rejected` rule.
+    pub rules: Vec<Rule>,
+    pub limits: ModelLimits,
+}
+
+/// Where a model's baseline comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BaselineSpec {
+    /// None configured: measures that need one are absent.
+    None,
+    /// The active version of this name in the store.
+    Named(String),
+    /// Learnt from the first so much event time, as version 1 of a baseline named after the model.
+    Learn { duration_ms: Millis },
+}
+
+/// Bounds of one model's state. Policies when full are in the annotated config.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ModelLimits {
+    /// Streams; records of further ones go to the stream `{"overflow":"true"}`.
+    pub streams: usize,
+    /// Cells ahead of the watermark that hold records; partitions further ahead are paused.
+    pub open_panes: usize,
+}

@@ -1,0 +1,4 @@
+//! Distributions, entropy and divergence.
+pub mod distribution;
+pub mod divergence;
+pub mod entropy;

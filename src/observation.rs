@@ -1,0 +1,140 @@
+//! What one record says, and why a record is refused.
+//!
+//! A record becomes an observation (a distribution over classes, with a time and a stream) or a
+//! [`Rejection`] with exactly one [`Reason`]. Nothing in between: a record is never half counted.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// Milliseconds since the Unix epoch, in event time or by the wall clock (names say which).
+pub type Millis = i64;
+
+/// The values of a model's dimensions, by dimension name: which stream an observation belongs to.
+///
+/// The empty key is the stream of a model without dimensions, and the whole of a model with them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct StreamKey(pub BTreeMap<String, String>);
+
+/// The value of a dimension that a record does not carry.
+pub const NO_VALUE: &str = "(none)";
+
+impl StreamKey {
+    /// The stream of a model without dimensions; for a model with them, all its streams together.
+    pub fn whole() -> Self {
+        Self::default()
+    }
+
+    /// Where records go once a model has as many streams as its limit allows.
+    pub fn overflow() -> Self {
+        Self(BTreeMap::from([("overflow".to_owned(), "true".to_owned())]))
+    }
+
+    pub fn is_whole(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// `country=DE,version=7`; `(all)` for the whole model.
+impl fmt::Display for StreamKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() {
+            return f.write_str("(all)");
+        }
+        for (i, (name, value)) in self.0.iter().enumerate() {
+            let comma = if i == 0 { "" } else { "," };
+            write!(f, "{comma}{name}={value}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Why a record is refused. One per record; the names are label values and header values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reason {
+    /// A record without a value (Kafka's tombstone).
+    Tombstone,
+    /// A value of no bytes.
+    Empty,
+    /// Longer than `limits.payload_bytes`.
+    TooLarge,
+    /// Not in the format that the model is configured with.
+    Malformed,
+    /// The field that holds the distribution, or the time, is not there.
+    MissingField,
+    /// The field is there and holds something else than it should.
+    WrongType,
+    /// A value is NaN or infinite.
+    NotFinite,
+    /// A probability is below -1e-6.
+    Negative,
+    /// A probability is above 1 (binary), or the sum is off 1 by more than 1e-3.
+    SumOff,
+    /// Another number of classes, or other names of classes, than the stream's.
+    ClassMismatch,
+    /// More classes than `limits.classes`.
+    TooManyClasses,
+    /// The time cannot be read as one.
+    BadTimestamp,
+    /// Dated further ahead of the wall clock than `max_ahead`.
+    AheadOfClock,
+}
+
+impl Reason {
+    pub const ALL: [Self; 13] = [
+        Self::Tombstone,
+        Self::Empty,
+        Self::TooLarge,
+        Self::Malformed,
+        Self::MissingField,
+        Self::WrongType,
+        Self::NotFinite,
+        Self::Negative,
+        Self::SumOff,
+        Self::ClassMismatch,
+        Self::TooManyClasses,
+        Self::BadTimestamp,
+        Self::AheadOfClock,
+    ];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Tombstone => "tombstone",
+            Self::Empty => "empty",
+            Self::TooLarge => "too_large",
+            Self::Malformed => "malformed",
+            Self::MissingField => "missing_field",
+            Self::WrongType => "wrong_type",
+            Self::NotFinite => "not_finite",
+            Self::Negative => "negative",
+            Self::SumOff => "sum_off",
+            Self::ClassMismatch => "class_mismatch",
+            Self::TooManyClasses => "too_many_classes",
+            Self::BadTimestamp => "bad_timestamp",
+            Self::AheadOfClock => "ahead_of_clock",
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A refused record: the one reason, and a sentence for a person (lowercase, no full stop; it names
+/// the field, the value and the limit, and is at most a few hundred bytes whatever the payload).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Rejection {
+    pub reason: Reason,
+    pub detail: String,
+}
+
+impl Rejection {
+    pub fn new(reason: Reason, detail: impl Into<String>) -> Self {
+        Self { reason, detail: detail.into() }
+    }
+}
