@@ -9,8 +9,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::decide::{Lost, State};
 use super::outbox::Outbox;
+use super::restore::Lost;
+use super::state::State;
 use super::{Engine, PartitionId, TopicPartition};
 use crate::alert::rule::Rule;
 use crate::observation::{Millis, StreamKey};

@@ -13,11 +13,14 @@
 
 pub mod checkpoint;
 pub mod decide;
+mod forget;
 pub mod judge;
+mod model_rules;
 pub mod outbox;
 pub mod output;
 pub mod restore;
 pub mod spec;
+pub mod state;
 pub mod status;
 pub mod summarise;
 

@@ -3,10 +3,11 @@
 
 use std::collections::BTreeMap;
 
-use super::decide::{Decide, State, StreamState};
+use super::decide::Decide;
 use super::judge::{self, Alert};
 use super::output::Output;
 use super::spec::ModelSpec;
+use super::state::{State, StreamState};
 use crate::alert::rule::Rule;
 use crate::alert::state::AlertState;
 use crate::observation::{Millis, StreamKey};

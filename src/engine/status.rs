@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::decide::Counters;
+use super::decide::Decide;
 use super::judge::Measured;
+use super::spec::BaselineSpec;
+use super::state::Counters;
 use super::{Engine, TopicPartition};
 use crate::alert::state::AlertState;
 use crate::observation::{Millis, Reason, StreamKey};
@@ -80,6 +82,56 @@ impl Engine {
             models: models.collect(),
             partitions: partitions.collect(),
             outbox_entries: self.outbox.len(),
+        }
+    }
+}
+
+impl Decide {
+    /// How the model stands at `now_ms` by the wall clock; rejections by reason are not known here.
+    pub fn status(&self, now_ms: Millis) -> ModelStatus {
+        let state = &self.state;
+        let whole = StreamKey::whole();
+        let model = (&whole, None, &state.model_alerts);
+        let of_whole = state
+            .whole
+            .iter()
+            .map(|s| (&whole, s.view.latest.clone(), &s.alerts));
+        let of_streams = state
+            .streams
+            .iter()
+            .map(|(k, s)| (k, s.view.latest.clone(), &s.alerts));
+        let streams = [model].into_iter().chain(of_whole).chain(of_streams);
+        let learning = match (&state.learning, &self.spec.baseline) {
+            (Some(learner), &BaselineSpec::Learn { duration_ms }) => {
+                let started = learner.started_ms();
+                let closed = started
+                    .zip(self.decided_to_ms())
+                    .map_or(0, |(from, to)| to - from);
+                Some((closed, duration_ms))
+            }
+            _ => None,
+        };
+        ModelStatus {
+            name: self.spec.name.clone(),
+            counters: state.counters,
+            rejected: BTreeMap::new(),
+            decided_to_ms: self.decided_to_ms(),
+            open_panes: state.open.len(),
+            baseline: self.baseline.as_ref().map(|b| (b.name.clone(), b.version)),
+            learning,
+            silence_s: state
+                .last_arrival_ms
+                .map(|last| (now_ms - last).max(0) as f64 / 1000.0),
+            streams: streams
+                .map(|(key, latest, alerts)| StreamStatus {
+                    key: key.clone(),
+                    latest,
+                    alerts: alerts
+                        .iter()
+                        .map(|(rule, a)| (rule.clone(), a.state))
+                        .collect(),
+                })
+                .collect(),
         }
     }
 }
