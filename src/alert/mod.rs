@@ -2,6 +2,7 @@
 
 pub mod diagnosis;
 pub mod event;
+pub mod review;
 pub mod rule;
 pub mod state;
 pub mod threshold;

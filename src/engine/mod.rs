@@ -24,10 +24,13 @@ pub mod state;
 pub mod status;
 pub mod summarise;
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::baseline::Baseline;
+use crate::baseline::{Baseline, Source};
 use crate::decode::Record;
 use crate::observation::{Millis, Reason};
 use crate::window::watermark::{PartitionTime, Watermark, cell_of};
@@ -59,10 +62,21 @@ pub struct Published {
     pub dead_letters: bool,
 }
 
+impl Published {
+    fn wants(&self, output: &Output) -> bool {
+        match output {
+            Output::Window(_) => self.windows,
+            Output::Rejected(_) => self.dead_letters,
+            Output::Alert(_) => true,
+            Output::History(_) | Output::Learnt(_) => false,
+        }
+    }
+}
+
 /// All models of one daemon.
 #[derive(Debug)]
 pub struct Engine {
-    published: Published,
+    published: Option<Published>,
     models: Vec<Model>,
     partitions: Vec<Partition>,
     outbox: Outbox,
@@ -101,8 +115,8 @@ impl Model {
 }
 
 impl Engine {
-    /// An engine that knows nothing yet.
-    pub fn new(models: Vec<ModelSpec>, published: Published) -> Self {
+    /// An engine that knows nothing yet. Without `published` the outbox stays empty.
+    pub fn new(models: Vec<ModelSpec>, published: Option<Published>) -> Self {
         let models = models.into_iter().map(Arc::new).map(|spec| Model {
             summarise: Summarise::new(Arc::clone(&spec)),
             decide: Decide::new(Arc::clone(&spec)),
@@ -174,6 +188,19 @@ impl Engine {
     pub fn live_panes(&self, model: &str) -> Vec<HistoryEntry> {
         let model = self.models.iter().find(|m| m.spec.name == model);
         model.map_or(Vec::new(), |model| model.decide.live_panes())
+    }
+
+    /// What the model has learnt so far, as a baseline; none when it is not learning or has seen
+    /// nothing.
+    pub fn learnt(
+        &mut self,
+        model: &str,
+        name: &str,
+        source: Source,
+        created_ms: Millis,
+    ) -> Option<Baseline> {
+        let found = self.models.iter_mut().find(|m| m.spec.name == model)?;
+        found.decide.state.learning.take()?.finish(name, model, source, created_ms)
     }
 
     /// Windows of the model that end at `to_ms` or before have been published by another instance.
@@ -273,16 +300,11 @@ impl Engine {
     /// Takes what has been said since the last call, in order; what is to be published is in the
     /// outbox from here on.
     pub fn take_outputs(&mut self) -> Vec<Output> {
-        for output in &self.outputs {
-            let wanted = match output {
-                Output::Window(_) => self.published.windows,
-                Output::Rejected(_) => self.published.dead_letters,
-                Output::Alert(_) | Output::History(_) | Output::Learnt(_) => true,
-            };
-            if let Some(publication) =
-                Publication::of(output, &self.published.group).filter(|_| wanted)
-            {
-                self.outbox.push(publication);
+        if let Some(published) = &self.published {
+            for output in self.outputs.iter().filter(|output| published.wants(output)) {
+                if let Some(publication) = Publication::of(output, &published.group) {
+                    self.outbox.push(publication);
+                }
             }
         }
         std::mem::take(&mut self.outputs)
