@@ -1,0 +1,93 @@
+//! What the store's tests share.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use super::{HistoryEntry, NewBaseline, Store, StoreError};
+use crate::baseline::{Baseline, Learnt, Source, Spread};
+use crate::observation::{Millis, StreamKey};
+use crate::summary::Summary;
+use crate::window::WindowSpec;
+use crate::window::measures::Measure;
+
+/// A directory for a store, removed at the end.
+pub struct Dir(pub tempfile::TempDir);
+
+impl Dir {
+    pub fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    pub fn open(&self) -> Store {
+        self.try_open().unwrap()
+    }
+
+    /// Waits for sled's own threads to let go of a database that was just closed in this process.
+    pub fn try_open(&self) -> Result<Store, StoreError> {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        loop {
+            match Store::open(self.0.path()) {
+                Err(StoreError::Locked { .. }) if Instant::now() < deadline => {
+                    std::thread::yield_now();
+                }
+                opened => return opened,
+            }
+        }
+    }
+}
+
+pub fn stream(country: &str) -> StreamKey {
+    StreamKey(BTreeMap::from([("country".to_owned(), country.to_owned())]))
+}
+
+pub fn summary() -> Summary {
+    Summary {}
+}
+
+pub fn entry(model: &str, country: &str, start_ms: Millis, end_ms: Millis) -> HistoryEntry {
+    let stream = stream(country);
+    HistoryEntry {
+        model: model.to_owned(),
+        stream,
+        start_ms,
+        end_ms,
+        summary: summary(),
+    }
+}
+
+pub fn new_baseline(name: &str, activate: bool) -> NewBaseline {
+    NewBaseline {
+        baseline: baseline(name),
+        records: 120_000,
+        activate,
+    }
+}
+
+/// Longer than a piece.
+pub fn baseline(name: &str) -> Baseline {
+    let learnt = Learnt {
+        summary: summary(),
+        classes: (0..1_000).map(|class| format!("class {class}")).collect(),
+        spread: BTreeMap::from([(
+            Measure::Entropy,
+            Spread {
+                windows: 9,
+                mean: 0.1,
+                sd: 1e-300,
+            },
+        )]),
+    };
+    Baseline {
+        name: name.to_owned(),
+        version: 0,
+        model: "fraud".to_owned(),
+        source: Source::Captured,
+        created_ms: 1_795_000_000_000,
+        window: WindowSpec::Time {
+            length_ms: 300_000,
+            slide_ms: 10_000,
+        },
+        whole: learnt.clone(),
+        streams: BTreeMap::from([(stream("DE"), learnt.clone()), (stream("AT"), learnt)]),
+    }
+}
