@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use super::{HistoryEntry, NewBaseline, Store, StoreError};
+use super::{NewBaseline, Store, StoreError};
 use crate::baseline::{Baseline, Learnt, Source, Spread};
+use crate::engine::output::HistoryEntry;
 use crate::observation::{Millis, StreamKey};
 use crate::summary::Summary;
 use crate::window::WindowSpec;
@@ -41,7 +42,7 @@ pub fn stream(country: &str) -> StreamKey {
 }
 
 pub fn summary() -> Summary {
-    Summary {}
+    Summary::new(2)
 }
 
 pub fn entry(model: &str, country: &str, start_ms: Millis, end_ms: Millis) -> HistoryEntry {
@@ -49,6 +50,7 @@ pub fn entry(model: &str, country: &str, start_ms: Millis, end_ms: Millis) -> Hi
     HistoryEntry {
         model: model.to_owned(),
         stream,
+        classes: vec!["no".to_owned(), "yes".to_owned()],
         start_ms,
         end_ms,
         summary: summary(),
@@ -68,6 +70,7 @@ pub fn baseline(name: &str) -> Baseline {
     let learnt = Learnt {
         summary: summary(),
         classes: (0..1_000).map(|class| format!("class {class}")).collect(),
+        panes: 40,
         spread: BTreeMap::from([(
             Measure::Entropy,
             Spread {
