@@ -367,7 +367,7 @@ proptest! {
 
     #[test]
     fn whatever_is_accepted_is_a_distribution(
-        values in proptest::collection::vec(prop_oneof![any::<f64>(), -1.0..1.0], 0..20),
+        values in proptest::collection::vec(prop_oneof![prop::num::f64::ANY, -1.0..1.0], 0..20),
     ) {
         for rule in [distribution::probabilities, distribution::logits, distribution::log_probabilities] {
             let mut p = values.clone();
