@@ -8,9 +8,7 @@ use crate::observation::Millis;
 pub fn now_ms() -> Millis {
     match SystemTime::now().duration_since(UNIX_EPOCH) {
         Ok(after) => Millis::try_from(after.as_millis()).unwrap_or(Millis::MAX),
-        Err(before) => {
-            -Millis::try_from(before.duration().as_millis()).unwrap_or(Millis::MAX)
-        }
+        Err(before) => -Millis::try_from(before.duration().as_millis()).unwrap_or(Millis::MAX),
     }
 }
 

@@ -17,6 +17,6 @@ pub mod http;
 pub mod kafka;
 pub mod store;
 
-pub mod app;
-pub mod cli;
+//pub mod app;
+//pub mod cli;
 pub mod clock;

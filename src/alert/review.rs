@@ -32,7 +32,11 @@ pub fn review(rule: &Rule, window: &WindowSpec, yardstick: &Yardstick) -> Option
         ));
     }
     if let Threshold::Deviations(_) = rule.threshold
-        && yardstick.learnt().spread.get(&rule.measure).is_none_or(|spread| spread.windows < 2)
+        && yardstick
+            .learnt()
+            .spread
+            .get(&rule.measure)
+            .is_none_or(|spread| spread.windows < 2)
     {
         return Some(format!(
             "cannot fire: the baseline has no two back-to-back windows of {}, so there is no \
@@ -40,7 +44,9 @@ pub fn review(rule: &Rule, window: &WindowSpec, yardstick: &Yardstick) -> Option
             rule.measure.name()
         ));
     }
-    let Threshold::Absolute(line) = rule.threshold else { return None };
+    let Threshold::Absolute(line) = rule.threshold else {
+        return None;
+    };
     let noise = floor(rule.measure, yardstick, records)?;
     (rule.comparison == Comparison::Above && line <= noise).then(|| {
         format!(

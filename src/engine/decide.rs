@@ -229,7 +229,7 @@ impl Decide {
             on_time,
             late,
         } = opened;
-        self.begin_stream(key, &classes);
+        self.begin_stream(key, &classes, end_ms);
         if let (Some(learner), Some(on_time)) = (&mut self.state.learning, &on_time) {
             learner.add_pane(key, &classes, start_ms, on_time);
         }
@@ -285,17 +285,14 @@ impl Decide {
 
     /// Makes the stream's state, or makes it anew where it had other classes (which happens only
     /// after the configured ones changed).
-    fn begin_stream(&mut self, key: &StreamKey, classes: &[String]) {
-        if self
-            .state
-            .streams
-            .get(key)
-            .is_none_or(|stream| stream.classes != classes)
-        {
-            let seeds = self.state.seeds.remove(key);
-            self.state
-                .streams
-                .insert(key.clone(), StreamState::new(classes.to_vec(), seeds));
+    fn begin_stream(&mut self, key: &StreamKey, classes: &[String], active_ms: Millis) {
+        match self.state.streams.get_mut(key) {
+            Some(stream) if stream.classes == classes => stream.active_ms = active_ms,
+            _ => {
+                let seeds = self.state.seeds.remove(key);
+                let fresh = StreamState::new(classes.to_vec(), active_ms, seeds);
+                self.state.streams.insert(key.clone(), fresh);
+            }
         }
     }
 
@@ -322,7 +319,7 @@ impl Decide {
             && let Some(first) = opened.streams.values().next()
         {
             let seeds = self.state.seeds.remove(&StreamKey::whole());
-            self.state.whole = Some(StreamState::new(first.classes.clone(), seeds));
+            self.state.whole = Some(StreamState::new(first.classes.clone(), Millis::MIN, seeds));
         }
     }
 
@@ -383,9 +380,6 @@ impl Decide {
         let Some(state) = self.state.streams.get_mut(key) else {
             return;
         };
-        if let Some((_, newest_ms)) = pane.as_ref().and_then(|pane| pane.summary.span()) {
-            state.newest_ms = state.newest_ms.max(newest_ms);
-        }
         let yardstick = state.yardstick(&self.spec, self.baseline.as_ref(), key);
         let window = state
             .sliding

@@ -18,7 +18,7 @@ impl Decide {
     pub(super) fn forget_streams(&mut self, end_ms: Millis) {
         let spec = Arc::clone(&self.spec);
         let old = |state: &StreamState| {
-            state.sliding.is_empty() && end_ms - state.newest_ms >= spec.forget_streams_after_ms
+            state.sliding.is_empty() && end_ms - state.active_ms >= spec.forget_streams_after_ms
         };
         let forgotten: Vec<StreamKey> = self
             .state

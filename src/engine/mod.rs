@@ -200,7 +200,12 @@ impl Engine {
         created_ms: Millis,
     ) -> Option<Baseline> {
         let found = self.models.iter_mut().find(|m| m.spec.name == model)?;
-        found.decide.state.learning.take()?.finish(name, model, source, created_ms)
+        found
+            .decide
+            .state
+            .learning
+            .take()?
+            .finish(name, model, source, created_ms)
     }
 
     /// Windows of the model that end at `to_ms` or before have been published by another instance.

@@ -77,7 +77,8 @@ pub(super) struct StreamState {
     pub(super) classes: Vec<String>,
     pub(super) sliding: Sliding,
     pub(super) alerts: Alerts,
-    pub(super) newest_ms: Millis,
+    /// When the newest cell that held records of it ended.
+    pub(super) active_ms: Millis,
     /// History being gathered.
     pub(super) tile: Option<Pane>,
     #[serde(skip)]
@@ -120,7 +121,11 @@ impl State {
 }
 
 impl StreamState {
-    pub(super) fn new(classes: Vec<String>, seeds: Option<BTreeMap<String, Millis>>) -> Self {
+    pub(super) fn new(
+        classes: Vec<String>,
+        active_ms: Millis,
+        seeds: Option<BTreeMap<String, Millis>>,
+    ) -> Self {
         let seeds = seeds.unwrap_or_default();
         Self {
             sliding: Sliding::new(classes.len()),
@@ -129,7 +134,7 @@ impl StreamState {
                 .into_iter()
                 .map(|(rule, starts_ms)| (rule, firing(starts_ms)))
                 .collect(),
-            newest_ms: Millis::MIN,
+            active_ms,
             tile: None,
             view: View::default(),
         }

@@ -14,9 +14,18 @@ use crate::observation::{Millis, Reason, StreamKey};
 use crate::window::WindowSpec;
 use crate::window::measures::Measure;
 
-const TIME: WindowSpec = WindowSpec::Time { length_ms: 30_000, slide_ms: 10_000 };
-const COUNT: WindowSpec = WindowSpec::Count { records: 12, slide: 4, slice_ms: 1_000 };
+const TIME: WindowSpec = WindowSpec::Time {
+    length_ms: 30_000,
+    slide_ms: 10_000,
+};
+const COUNT: WindowSpec = WindowSpec::Count {
+    records: 12,
+    slide: 4,
+    slice_ms: 1_000,
+};
 const LATENESS_MS: Millis = 5_000;
+/// A full hour in 2026: seconds after it are told by minutes and seconds alone.
+const HOUR_MS: Millis = 1_789_999_200_000;
 
 fn spec(window: WindowSpec) -> ModelSpec {
     ModelSpec {
@@ -36,7 +45,9 @@ fn spec(window: WindowSpec) -> ModelSpec {
         lateness_ms: LATENESS_MS,
         idle_after_ms: 30_000,
         max_ahead_ms: 300_000,
-        baseline: BaselineSpec::Learn { duration_ms: 60_000 },
+        baseline: BaselineSpec::Learn {
+            duration_ms: 60_000,
+        },
         min_baseline_records: 5,
         forget_streams_after_ms: 3_600_000,
         rules: vec![
@@ -44,7 +55,10 @@ fn spec(window: WindowSpec) -> ModelSpec {
             rule("unsure-all", Measure::Entropy, 0.8, Scope::Whole),
             rule("moved", Measure::Kl, 0.02, Scope::Streams),
         ],
-        limits: ModelLimits { streams: 3, open_panes: 1_000 },
+        limits: ModelLimits {
+            streams: 3,
+            open_panes: 1_000,
+        },
     }
 }
 
@@ -64,7 +78,11 @@ fn rule(name: &str, measure: Measure, above: f64, scope: Scope) -> Rule {
 }
 
 fn published() -> Option<Published> {
-    Some(Published { group: "g".to_owned(), windows: true, dead_letters: true })
+    Some(Published {
+        group: "g".to_owned(),
+        windows: true,
+        dead_letters: true,
+    })
 }
 
 /// One record: when, and how sure of class 0 in percent, of which version.
@@ -78,7 +96,12 @@ struct Said {
 impl Said {
     fn json(&self) -> String {
         let p = f64::from(self.percent) / 100.0;
-        format!(r#"{{"p":[{p},{}],"t":{},"v":"{}"}}"#, 1.0 - p, self.time_ms, self.version)
+        format!(
+            r#"{{"p":[{p},{}],"t":{},"v":"{}"}}"#,
+            1.0 - p,
+            self.time_ms,
+            self.version
+        )
     }
 }
 
@@ -87,12 +110,17 @@ impl Said {
 fn records(jitter_ms: Millis) -> impl Strategy<Value = Vec<Said>> {
     let one = (0..3_000_i64, 0..=jitter_ms, 50..=100_u32, 0..2_u8);
     prop::collection::vec(one, 20..200).prop_map(|steps| {
-        // A whole multiple of every window, in 2026.
-        let mut now_ms = 1_790_000_000_000 - 1_790_000_000_000 % 600_000;
-        let said = steps.into_iter().map(|(step_ms, back_ms, percent, version)| {
-            now_ms += step_ms;
-            Said { time_ms: now_ms - back_ms, percent, version }
-        });
+        let mut now_ms = HOUR_MS;
+        let said = steps
+            .into_iter()
+            .map(|(step_ms, back_ms, percent, version)| {
+                now_ms += step_ms;
+                Said {
+                    time_ms: now_ms - back_ms,
+                    percent,
+                    version,
+                }
+            });
         said.collect()
     })
 }
@@ -123,14 +151,22 @@ fn way(partitions: usize) -> impl Strategy<Value = Way> {
 /// An engine with its partitions.
 fn engine(spec: &ModelSpec, partitions: usize) -> (Engine, Vec<PartitionId>) {
     let mut engine = Engine::new(vec![spec.clone()], published());
-    let at = |partition| TopicPartition { topic: "t".to_owned(), partition };
-    let ids = (0..partitions as i32).map(|p| engine.add_partition(at(p))).collect();
+    let at = |partition| TopicPartition {
+        topic: "t".to_owned(),
+        partition,
+    };
+    let ids = (0..partitions as i32)
+        .map(|p| engine.add_partition(at(p)))
+        .collect();
     (engine, ids)
 }
 
 fn hand_in(engine: &mut Engine, id: PartitionId, offset: i64, value: &str) -> bool {
-    let record =
-        Record { payload: Some(value.as_bytes()), timestamp_ms: None, headers: &NoHeaders };
+    let record = Record {
+        payload: Some(value.as_bytes()),
+        timestamp_ms: None,
+        headers: &NoHeaders,
+    };
     engine.record(id, offset, &record, None)
 }
 
@@ -149,7 +185,12 @@ fn run(spec: &ModelSpec, records: &[Said], way: &Way) -> Vec<String> {
         let order = (0..way.partitions).map(|p| (wish + p) % way.partitions);
         let partition = order.clone().find(|&p| next[p] < queues[p].len()).unwrap();
         let value = queues[partition][next[partition]].json();
-        assert!(!hand_in(&mut engine, ids[partition], next[partition] as i64, &value));
+        assert!(!hand_in(
+            &mut engine,
+            ids[partition],
+            next[partition] as i64,
+            &value
+        ));
         next[partition] += 1;
         if way.step[turn] {
             engine.step(0);
@@ -225,12 +266,21 @@ struct Story {
 impl Story {
     fn new(spec: &ModelSpec) -> Self {
         let (engine, ids) = engine(spec, 1);
-        Self { engine, id: ids[0], offset: 0 }
+        Self {
+            engine,
+            id: ids[0],
+            offset: 0,
+        }
     }
 
     /// Sure of class 0 to `percent`, at `seconds` after the epoch.
     fn say(&mut self, seconds: i64, percent: u32) {
-        let value = Said { time_ms: seconds * 1000, percent, version: 7 }.json();
+        let value = Said {
+            time_ms: HOUR_MS + seconds * 1_000,
+            percent,
+            version: 7,
+        }
+        .json();
         self.say_raw(&value);
     }
 
@@ -265,7 +315,7 @@ fn bounds(windows: &[WindowEvent]) -> Vec<(&str, u64, u64, bool)> {
     let bound = |w: &WindowEvent| (w.window.records, w.window.late, w.window.complete);
     windows
         .iter()
-        .map(|w| (&w.window.end[11..19], bound(w)))
+        .map(|w| (&w.window.end[14..19], bound(w)))
         .map(|(end, (records, late, complete))| (end, records, late, complete))
         .collect()
 }
@@ -281,11 +331,11 @@ fn windows_slide_over_panes_and_stretches_without_records_are_skipped() {
     assert_eq!(
         bounds(&story.windows()),
         [
-            ("00:00:10", 2, 0, false),
-            ("00:00:20", 3, 0, false),
-            ("00:00:30", 3, 0, false),
-            ("00:00:40", 1, 0, true),
-            ("00:16:50", 1, 0, true),
+            ("00:10", 2, 0, false),
+            ("00:20", 3, 0, false),
+            ("00:30", 3, 0, false),
+            ("00:40", 1, 0, true),
+            ("16:50", 1, 0, true),
         ]
     );
 }
@@ -300,7 +350,11 @@ fn a_late_record_counts_in_the_windows_still_to_come() {
     story.say(36, 90);
     assert_eq!(
         bounds(&story.windows()),
-        [("00:00:10", 1, 0, false), ("00:00:20", 2, 1, false), ("00:00:30", 3, 1, false)]
+        [
+            ("00:10", 1, 0, false),
+            ("00:20", 2, 1, false),
+            ("00:30", 3, 1, false)
+        ]
     );
 }
 
@@ -316,7 +370,11 @@ fn a_record_older_than_every_window_to_come_is_dropped_and_counted() {
 
 #[test]
 fn count_windows_hold_whole_slices_and_at_least_their_records() {
-    let window = WindowSpec::Count { records: 4, slide: 2, slice_ms: 1_000 };
+    let window = WindowSpec::Count {
+        records: 4,
+        slide: 2,
+        slice_ms: 1_000,
+    };
     let mut story = Story::new(&spec(window));
     // Slices of 1, 1, 3, 1, 1 records: panes of 2, 3, 2.
     for seconds in [0, 1, 2, 2, 2, 3, 4, 20] {
@@ -324,13 +382,20 @@ fn count_windows_hold_whole_slices_and_at_least_their_records() {
     }
     assert_eq!(
         bounds(&story.windows()),
-        [("00:00:02", 2, 0, false), ("00:00:03", 5, 0, true), ("00:00:05", 5, 0, true)]
+        [
+            ("00:02", 2, 0, false),
+            ("00:03", 5, 0, true),
+            ("00:05", 5, 0, true)
+        ]
     );
 }
 
 #[test]
 fn an_alert_fires_and_resolves_with_its_windows() {
-    let spec = ModelSpec { baseline: BaselineSpec::None, ..spec(TIME) };
+    let spec = ModelSpec {
+        baseline: BaselineSpec::None,
+        ..spec(TIME)
+    };
     let mut story = Story::new(&spec);
     story.say(1, 50);
     story.say(61, 99);
@@ -338,32 +403,55 @@ fn an_alert_fires_and_resolves_with_its_windows() {
     let alerts = story.alerts();
     let said: Vec<_> = alerts
         .iter()
-        .map(|a| (a.rule.as_str(), a.status, &a.starts_at[11..19], a.ends_at.is_some()))
+        .map(|a| {
+            (
+                a.rule.as_str(),
+                a.status,
+                &a.starts_at[14..19],
+                a.ends_at.is_some(),
+            )
+        })
         .collect();
     assert_eq!(
         said,
         [
-            ("unsure-all", Status::Firing, "00:00:10", false),
-            ("unsure", Status::Firing, "00:00:10", false),
-            ("unsure-all", Status::Resolved, "00:00:10", true),
-            ("unsure", Status::Resolved, "00:00:10", true),
+            ("unsure-all", Status::Firing, "00:10", false),
+            ("unsure", Status::Firing, "00:10", false),
+            ("unsure-all", Status::Resolved, "00:10", true),
+            ("unsure", Status::Resolved, "00:10", true),
         ]
     );
-    assert!((alerts[0].value - 1.0).abs() < 1e-9, "a coin toss is one bit: {}", alerts[0].value);
+    assert!(
+        (alerts[0].value - 1.0).abs() < 1e-9,
+        "a coin toss is one bit: {}",
+        alerts[0].value
+    );
 }
 
 #[test]
 fn a_flood_of_streams_goes_to_overflow() {
     let mut story = Story::new(&spec(TIME));
     for version in 0..10 {
-        story.say_raw(&Said { time_ms: 1_000, percent: 90, version }.json());
+        story.say_raw(
+            &Said {
+                time_ms: HOUR_MS + 1_000,
+                percent: 90,
+                version,
+            }
+            .json(),
+        );
     }
     story.engine.finish();
     let windows = story.windows();
-    let streams: Vec<(String, u64)> =
-        windows.iter().map(|w| (w.stream.to_string(), w.window.records)).collect();
+    let streams: Vec<(String, u64)> = windows
+        .iter()
+        .map(|w| (w.stream.to_string(), w.window.records))
+        .collect();
     let expected = [("overflow=true", 7), ("v=0", 1), ("v=1", 1), ("v=2", 1)];
-    assert_eq!(streams, expected.map(|(name, records)| (name.to_owned(), records)));
+    assert_eq!(
+        streams,
+        expected.map(|(name, records)| (name.to_owned(), records))
+    );
 }
 
 #[test]
@@ -378,13 +466,21 @@ fn rejections_are_counted_in_their_window_and_raise_the_model_s_own_alert() {
     story.say_raw("nonsense");
     story.say(16, 90);
     let outputs = story.outputs();
-    let Output::Rejected(rejected) = &outputs[0] else { panic!("{outputs:?}") };
-    assert_eq!((rejected.offset, rejected.rejection.reason), (1, Reason::Malformed));
+    let Output::Rejected(rejected) = &outputs[0] else {
+        panic!("{outputs:?}")
+    };
+    assert_eq!(
+        (rejected.offset, rejected.rejection.reason),
+        (1, Reason::Malformed)
+    );
     let alert = outputs.iter().find_map(|o| match o {
         Output::Alert(alert) => Some(alert),
         _ => None,
     });
-    assert_eq!(alert.map(|a| (a.value, a.measure.as_str())), Some((0.5, "rejected_share")));
+    assert_eq!(
+        alert.map(|a| (a.value, a.measure.as_str())),
+        Some((0.5, "rejected_share"))
+    );
 }
 
 #[test]
@@ -393,12 +489,18 @@ fn nothing_but_rejections_is_noticed_while_event_time_stands_still() {
     spec.rules = vec![rule("rejected", Measure::RejectedShare, 0.05, Scope::Whole)];
     let (mut engine, ids) = engine(&spec, 1);
     for second in 0..40 {
-        let record =
-            Record { payload: Some(b"nonsense"), timestamp_ms: None, headers: &NoHeaders };
+        let record = Record {
+            payload: Some(b"nonsense"),
+            timestamp_ms: None,
+            headers: &NoHeaders,
+        };
         engine.record(ids[0], second, &record, Some(second * 1_000));
         engine.step(second * 1_000);
     }
-    let alerts = engine.take_outputs().into_iter().filter(|o| matches!(o, Output::Alert(_)));
+    let alerts = engine
+        .take_outputs()
+        .into_iter()
+        .filter(|o| matches!(o, Output::Alert(_)));
     assert_eq!(alerts.count(), 1);
 }
 
@@ -407,11 +509,20 @@ fn silence_is_judged_once_the_topics_have_been_read_to_their_ends() {
     let mut spec = spec(TIME);
     spec.rules = vec![rule("silent", Measure::Silence, 60.0, Scope::Whole)];
     let (mut engine, ids) = engine(&spec, 1);
-    let value = Said { time_ms: 1_000, percent: 90, version: 1 }.json();
+    let value = Said {
+        time_ms: HOUR_MS + 1_000,
+        percent: 90,
+        version: 1,
+    }
+    .json();
     hand_in(&mut engine, ids[0], 0, &value);
     engine.step(1_000);
     engine.step(62_000);
-    assert_eq!(alert_count(&mut engine), 0, "not caught up: the silence may be ours");
+    assert_eq!(
+        alert_count(&mut engine),
+        0,
+        "not caught up: the silence may be ours"
+    );
     engine.at_end(ids[0], 62_000);
     engine.step(62_000);
     assert_eq!(alert_count(&mut engine), 1);
@@ -421,42 +532,64 @@ fn silence_is_judged_once_the_topics_have_been_read_to_their_ends() {
 }
 
 fn alert_count(engine: &mut Engine) -> usize {
-    engine.take_outputs().iter().filter(|output| matches!(output, Output::Alert(_))).count()
+    engine
+        .take_outputs()
+        .iter()
+        .filter(|output| matches!(output, Output::Alert(_)))
+        .count()
 }
 
 #[test]
 fn an_idle_partition_does_not_hold_windows_back() {
     let (mut engine, ids) = engine(&spec(TIME), 2);
     let say = |engine: &mut Engine, id, offset, seconds: i64| {
-        let value = Said { time_ms: seconds * 1_000, percent: 90, version: 1 }.json();
+        let value = Said {
+            time_ms: HOUR_MS + seconds * 1_000,
+            percent: 90,
+            version: 1,
+        }
+        .json();
         hand_in(engine, id, offset, &value);
     };
     say(&mut engine, ids[0], 0, 1);
     say(&mut engine, ids[0], 1, 60);
     engine.at_end(ids[1], 0);
     engine.step(29_999);
-    assert!(engine.take_outputs().is_empty(), "the other partition may still give records");
+    assert!(
+        engine.take_outputs().is_empty(),
+        "the other partition may still give records"
+    );
     engine.step(30_000);
     assert!(!engine.take_outputs().is_empty());
 }
 
 #[test]
 fn a_takeover_keeps_firing_alerts_and_says_no_window_twice() {
-    let spec = ModelSpec { baseline: BaselineSpec::None, ..spec(TIME) };
+    let spec = ModelSpec {
+        baseline: BaselineSpec::None,
+        ..spec(TIME)
+    };
     let values: Vec<String> = [(1, 50), (11, 50), (21, 50), (31, 50), (61, 99), (100, 99)]
-        .map(|(seconds, percent)| Said { time_ms: seconds * 1_000, percent, version: 7 }.json())
+        .map(|(seconds, percent)| {
+            Said {
+                time_ms: HOUR_MS + seconds * 1_000,
+                percent,
+                version: 7,
+            }
+            .json()
+        })
         .into();
     // The former instance saw the first four, and published what they decide: up to 20 s.
     let mut former = Story::new(&spec);
     values[..4].iter().for_each(|value| former.say_raw(value));
     let (said, to_ms) = (former.outputs(), former.engine.watermarks()["m"]);
-    assert_eq!(to_ms, 20_000);
+    assert_eq!(to_ms, HOUR_MS + 20_000);
     let firing = said.iter().filter_map(|output| match output {
         Output::Alert(a) => Some(FiringAlert {
             model: a.model.clone(),
             stream: a.stream.clone(),
             rule: a.rule.clone(),
-            starts_ms: 10_000,
+            starts_ms: HOUR_MS + 10_000,
         }),
         _ => None,
     });
@@ -470,32 +603,56 @@ fn a_takeover_keeps_firing_alerts_and_says_no_window_twice() {
     values.iter().for_each(|value| whole.say_raw(value));
     let spoken: Vec<Output> = said.into_iter().chain(successor.outputs()).collect();
     assert_eq!(spoken, whole.outputs());
-    assert!(successor.engine.outbox().entries().next().is_some_and(|entry| entry.number == 18));
+    assert!(
+        successor
+            .engine
+            .outbox()
+            .entries()
+            .next()
+            .is_some_and(|entry| entry.number == 18)
+    );
 }
 
 #[test]
 fn alerts_of_a_rule_that_is_gone_end_after_a_restart() {
-    let before = ModelSpec { baseline: BaselineSpec::None, ..spec(TIME) };
+    let before = ModelSpec {
+        baseline: BaselineSpec::None,
+        ..spec(TIME)
+    };
     let mut story = Story::new(&before);
     story.say(1, 50);
     story.say(16, 50);
     assert_eq!(story.alerts().len(), 2);
     let bytes = story.engine.checkpoint();
-    let after = ModelSpec { rules: before.rules[1..].to_vec(), ..before };
+    let after = ModelSpec {
+        rules: before.rules[1..].to_vec(),
+        ..before
+    };
     let (mut engine, _) = engine(&after, 1);
     let notes = engine.restore(&bytes).unwrap();
     assert_eq!(notes, ["rule unsure of model m is gone: its alerts end"]);
     let outputs = engine.take_outputs();
-    let [Output::Alert(alert)] = outputs.as_slice() else { panic!("{outputs:?}") };
-    assert_eq!((alert.rule.as_str(), alert.status), ("unsure", Status::Resolved));
-    assert_eq!(alert.stream, StreamKey([("v".to_owned(), "7".to_owned())].into()));
+    let [Output::Alert(alert)] = outputs.as_slice() else {
+        panic!("{outputs:?}")
+    };
+    assert_eq!(
+        (alert.rule.as_str(), alert.status),
+        ("unsure", Status::Resolved)
+    );
+    assert_eq!(
+        alert.stream,
+        StreamKey([("v".to_owned(), "7".to_owned())].into())
+    );
 }
 
 #[test]
 fn a_checkpoint_of_a_newer_build_is_refused_and_garbage_never_panics() {
     let (mut engine, _) = engine(&spec(TIME), 1);
     let error = engine.restore(&[9, 0, 1, 2, 3]).unwrap_err();
-    assert_eq!(error.to_string(), "checkpoint format 9 is newer than this build's (1)");
+    assert_eq!(
+        error.to_string(),
+        "checkpoint format 9 is newer than this build's (1)"
+    );
     assert!(engine.restore(&[]).is_err());
     let good = engine.checkpoint();
     for cut in 0..good.len() {

@@ -140,14 +140,16 @@ impl Store {
         };
         let what = || format!("the history entry of model {model} that starts at {start_ms} ms");
         let stored = self.get_value::<Stored>(key, FORMAT, what)?;
-        Ok(stored.map(|(end_ms, stream, classes, summary)| HistoryEntry {
-            model: model.to_owned(),
-            stream,
-            classes,
-            start_ms,
-            end_ms,
-            summary,
-        }))
+        Ok(
+            stored.map(|(end_ms, stream, classes, summary)| HistoryEntry {
+                model: model.to_owned(),
+                stream,
+                classes,
+                start_ms,
+                end_ms,
+                summary,
+            }),
+        )
     }
 }
 

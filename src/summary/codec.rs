@@ -46,14 +46,31 @@ type Pairs = Vec<(u32, u64)>;
 
 impl Summary {
     pub fn encode(&self) -> Vec<u8> {
-        let Scalars { entropy, entropy_squares, confidence, margin } = self.scalars;
-        let core: Core = (self.records, (entropy, entropy_squares, confidence, margin), self.span);
+        let Scalars {
+            entropy,
+            entropy_squares,
+            confidence,
+            margin,
+        } = self.scalars;
+        let core: Core = (
+            self.records,
+            (entropy, entropy_squares, confidence, margin),
+            self.span,
+        );
         let mut bytes = vec![VERSION];
         section(&mut bytes, CORE, &core);
         section(&mut bytes, SUMS, &self.sums.units().collect::<Vec<_>>());
-        section(&mut bytes, SQUARES, &self.squares.units().collect::<Vec<_>>());
+        section(
+            &mut bytes,
+            SQUARES,
+            &self.squares.units().collect::<Vec<_>>(),
+        );
         section(&mut bytes, ARGMAX, &self.argmax.iter().collect::<Pairs>());
-        section(&mut bytes, HISTOGRAM, &self.histogram.counts().iter().collect::<Pairs>());
+        section(
+            &mut bytes,
+            HISTOGRAM,
+            &self.histogram.counts().iter().collect::<Pairs>(),
+        );
         bytes
     }
 
@@ -89,7 +106,12 @@ impl Summary {
             records,
             sums: lanes(&sums)?,
             squares: lanes(&squares)?,
-            scalars: Scalars { entropy, entropy_squares, confidence, margin },
+            scalars: Scalars {
+                entropy,
+                entropy_squares,
+                confidence,
+                margin,
+            },
             argmax,
             histogram,
             span,
@@ -99,7 +121,8 @@ impl Summary {
 
 fn section(bytes: &mut Vec<u8>, tag: u8, body: &impl Serialize) {
     let body = postcard::to_stdvec(body).expect("numbers into memory have nothing to fail on");
-    let length = u32::try_from(body.len()).expect("a section is far below 4 GiB: classes are bounded");
+    let length =
+        u32::try_from(body.len()).expect("a section is far below 4 GiB: classes are bounded");
     bytes.push(tag);
     bytes.extend(length.to_le_bytes());
     bytes.extend(body);
@@ -129,7 +152,8 @@ impl<'a> Sections<'a> {
     }
 
     fn read<T: DeserializeOwned>(&self, tag: u8) -> Result<T, DecodeError> {
-        let body = self.0[usize::from(tag)].ok_or(DecodeError::Malformed("a section is missing"))?;
+        let body =
+            self.0[usize::from(tag)].ok_or(DecodeError::Malformed("a section is missing"))?;
         match postcard::take_from_bytes(body) {
             Ok((value, [])) => Ok(value),
             Ok(_) => Err(DecodeError::Malformed("a section is too long")),
@@ -167,7 +191,9 @@ fn from_hex(digits: &str) -> Option<Vec<u8>> {
     let pairs = digits.as_bytes().chunks(2);
     pairs
         .map(|pair| {
-            let pair = std::str::from_utf8(pair).ok().filter(|pair| pair.len() == 2)?;
+            let pair = std::str::from_utf8(pair)
+                .ok()
+                .filter(|pair| pair.len() == 2)?;
             u8::from_str_radix(pair, 16).ok()
         })
         .collect()

@@ -22,8 +22,10 @@ static BUCKETS: LazyLock<Vec<(u16, u16)>> = LazyLock::new(|| {
     let histogram = hdrhistogram::Histogram::<u8>::new_with_bounds(1, MOST, DIGITS)
         .expect("1 to 32,767 in two digits are bounds that hdrhistogram takes");
     let bucket = |value| {
-        let (least, greatest) =
-            (histogram.lowest_equivalent(value), histogram.highest_equivalent(value));
+        let (least, greatest) = (
+            histogram.lowest_equivalent(value),
+            histogram.highest_equivalent(value),
+        );
         (least as u16, greatest.min(MOST) as u16)
     };
     (0..=MOST).map(bucket).collect()
@@ -37,9 +39,12 @@ impl Histogram {
     /// Of counts by bucket; none where a key is no bucket.
     pub fn of(counts: Counts) -> Option<Self> {
         let is_bucket = |(key, _): (u32, u64)| {
-            BUCKETS.get(key as usize).is_some_and(|&(least, _)| u32::from(least) == key)
+            BUCKETS
+                .get(key as usize)
+                .is_some_and(|&(least, _)| u32::from(least) == key)
         };
-        counts.iter().all(is_bucket).then_some(Self(counts))
+        let known = counts.iter().all(is_bucket);
+        known.then_some(Self(counts))
     }
 
     pub fn counts(&self) -> &Counts {
@@ -86,7 +91,13 @@ impl Histogram {
         }
         let (mut mine, mut theirs) = (self.0.iter().peekable(), other.0.iter().peekable());
         let (mut below, mut other_below, mut most) = (0, 0, 0.0_f64);
-        while let Some(bucket) = mine.peek().into_iter().chain(theirs.peek()).map(|e| e.0).min() {
+        while let Some(bucket) = mine
+            .peek()
+            .into_iter()
+            .chain(theirs.peek())
+            .map(|e| e.0)
+            .min()
+        {
             if let Some((_, count)) = mine.next_if(|entry| entry.0 == bucket) {
                 below += count;
             }

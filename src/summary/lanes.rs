@@ -104,7 +104,10 @@ impl Lanes {
             Self::Narrow(lanes) => (lanes, &[]),
             Self::Wide(lanes) => (&[], lanes),
         };
-        narrow.iter().map(|&lane| lane.into()).chain(wide.iter().copied())
+        narrow
+            .iter()
+            .map(|&lane| lane.into())
+            .chain(wide.iter().copied())
     }
 
     /// Of sums in units, for so many records; none where one is more than so many records can give.

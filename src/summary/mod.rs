@@ -82,7 +82,11 @@ impl Summary {
 
     /// Adds the records of `other`, exactly.
     pub fn merge(&mut self, other: &Self) {
-        debug_assert_eq!(self.classes(), other.classes(), "summaries that meet have like classes");
+        debug_assert_eq!(
+            self.classes(),
+            other.classes(),
+            "summaries that meet have like classes"
+        );
         self.records += other.records;
         self.fit();
         self.sums.merge(&other.sums);
@@ -150,7 +154,10 @@ impl Summary {
     /// The population variance of each class's probability, at least 0.
     pub fn variances(&self) -> Vec<f64> {
         let squares = self.squares.units().map(|squares| self.per_record(squares));
-        squares.zip(self.mean()).map(|(square, mean)| (square - mean * mean).max(0.0)).collect()
+        squares
+            .zip(self.mean())
+            .map(|(square, mean)| (square - mean * mean).max(0.0))
+            .collect()
     }
 
     /// Mean entropy of the records, in bits; 0 without records, as are the other means.
@@ -183,6 +190,10 @@ impl Summary {
     }
 
     fn per_record(&self, units: u128) -> f64 {
-        if self.records == 0 { 0.0 } else { from_units(units) / self.records as f64 }
+        if self.records == 0 {
+            0.0
+        } else {
+            from_units(units) / self.records as f64
+        }
     }
 }

@@ -97,7 +97,10 @@ fn sums_widen_and_narrow_with_the_number_of_records() {
     many.subtract(&before);
     assert_eq!(many, before);
     many.subtract(&one);
-    assert!(matches!(many.sums, Lanes::Narrow(_)), "one below 2^24 records");
+    assert!(
+        matches!(many.sums, Lanes::Narrow(_)),
+        "one below 2^24 records"
+    );
     many.merge(&one);
     assert_eq!(many, before);
 }
@@ -113,8 +116,14 @@ fn sums_are_what_they_are_by_hand() {
     summary.add(&[1.0, 0.0], 7);
     summary.add(&[0.5, 0.5], 5);
     let unit = 1_u128 << 40;
-    assert_eq!(summary.sums.units().collect::<Vec<_>>(), [unit * 3 / 2, unit / 2]);
-    assert_eq!(summary.squares.units().collect::<Vec<_>>(), [unit * 5 / 4, unit / 4]);
+    assert_eq!(
+        summary.sums.units().collect::<Vec<_>>(),
+        [unit * 3 / 2, unit / 2]
+    );
+    assert_eq!(
+        summary.squares.units().collect::<Vec<_>>(),
+        [unit * 5 / 4, unit / 4]
+    );
     let scalars = Scalars {
         entropy: unit,
         entropy_squares: unit,
@@ -123,7 +132,10 @@ fn sums_are_what_they_are_by_hand() {
     };
     assert_eq!(summary.scalars, scalars);
     assert_eq!(summary.argmax_counts(), [2.0, 0.0]);
-    assert_eq!(summary.histogram.counts().iter().collect::<Vec<_>>(), [(0, 1), (1000, 1)]);
+    assert_eq!(
+        summary.histogram.counts().iter().collect::<Vec<_>>(),
+        [(0, 1), (1000, 1)]
+    );
     assert_eq!(summary.span(), Some((5, 7)));
     assert_eq!(summary.mean(), [0.75, 0.25]);
     // E p² - (E p)²: 0.625 - 0.5625, 0.125 - 0.0625.
