@@ -199,9 +199,10 @@ impl<'a> Value<'_, 'a> {
         match time {
             Some(ms) => self.pass.scratch.time_ms = Some(ms),
             None => {
+                let shown = shown();
                 let problem = format_args!(
-                    "{} is neither rfc 3339 nor a number since the epoch in the years -9999 to 9999",
-                    shown()
+                    "{shown} is neither rfc 3339 nor a number since the epoch in the years -9999 \
+                     to 9999"
                 );
                 self.refuse_time(Reason::BadTimestamp, problem);
             }

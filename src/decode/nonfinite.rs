@@ -11,7 +11,8 @@ use std::ops::Range;
 use std::str;
 
 /// The token at the place where the parser stopped, if it is a number that is not finite. `line`
-/// and `column` count from 1, columns in bytes.
+/// and `column` count from 1, columns in bytes. In a broken string it may be text; the second
+/// reading stops there again.
 pub(super) fn token_at(payload: &[u8], line: usize, column: usize) -> Option<&str> {
     let mut lines = payload.split_inclusive(|b| *b == b'\n');
     let before: usize = lines
@@ -27,13 +28,9 @@ pub(super) fn token_at(payload: &[u8], line: usize, column: usize) -> Option<&st
         .iter()
         .rposition(|b| !is_part(b))
         .map_or(0, |i| i + 1);
-    // In a string there would be a quotation mark or something else of a text before it.
-    let stands_free = payload[..start]
-        .last()
-        .is_none_or(|b| b" \t\r\n[,:".contains(b));
-    let end = end_of_token(payload, at);
-    (stands_free && is_non_finite(&payload[start..end]))
-        .then(|| str::from_utf8(&payload[start..end]).ok())
+    let token = &payload[start..end_of_token(payload, at)];
+    is_non_finite(token)
+        .then(|| str::from_utf8(token).ok())
         .flatten()
 }
 

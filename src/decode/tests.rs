@@ -286,6 +286,11 @@ fn times() {
         timestamp: Some("/t".to_owned()),
         ..bare()
     };
+    let spelled = |ms: Millis| format!("{}.{:03}", ms / 1000, ms % 1000);
+    for ms in T..T + 1000 {
+        let payload = format!(r#"{{"t": {}, "probs": [1]}}"#, spelled(ms));
+        assert_eq!(accepted(spec(), payload).time_ms, Some(ms));
+    }
     for (value, ms) in [
         ("\"2024-01-02T03:04:05.678Z\"", T),
         ("\"2024-01-02t03:04:05.678999z\"", T),

@@ -19,10 +19,6 @@ const SECONDS_BELOW: u128 = 100_000_000_000;
 const MILLIS_BELOW: u128 = 100_000_000_000_000;
 const MICROS_BELOW: u128 = 100_000_000_000_000_000;
 
-/// A float of seconds is off by up to 0.12 µs in this century: one that lies half a microsecond or
-/// less before a millisecond was meant to be that millisecond.
-const FLOAT_SLACK_MS: f64 = 5e-4;
-
 /// The time, if it is one that can be written.
 pub(super) fn from_millis(ms: Millis) -> Option<Millis> {
     Timestamp::from_millisecond(ms).is_ok().then_some(ms)
@@ -44,7 +40,8 @@ pub(super) fn from_integer(value: i128) -> Option<Millis> {
     Millis::try_from(ms).ok().and_then(from_millis)
 }
 
-/// `value` is finite.
+/// `value` is finite. What was a whole millisecond in decimal seconds, as `1704164645.678`, comes out
+/// as that one: the product rounds away what the float is off.
 pub(super) fn from_float(value: f64) -> Option<Millis> {
     let magnitude = value.abs();
     let ms = if magnitude < SECONDS_BELOW as f64 {
@@ -57,5 +54,5 @@ pub(super) fn from_float(value: f64) -> Option<Millis> {
         value / 1e6
     };
     // The cast saturates, and both its ends are out of range.
-    from_millis((ms + FLOAT_SLACK_MS).floor() as Millis)
+    from_millis(ms.floor() as Millis)
 }

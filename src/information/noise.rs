@@ -28,7 +28,7 @@ pub struct NoiseFloor {
     pub kl_reverse: f64,
     pub jeffreys: f64,
     pub js: f64,
-    /// An upper bound; a tenth to a fifth too high for few classes, near for many.
+    /// An upper bound: a quarter too high for two classes, an eighth for three, near for many.
     pub js_distance: f64,
     /// An upper bound, as for `js_distance`.
     pub hellinger: f64,

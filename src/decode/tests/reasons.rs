@@ -287,6 +287,14 @@ fn numbers_that_are_not_finite() {
         let detail = format!("/probs: \"{token}\" is not a finite number, {place}");
         refused_value(value, Reason::NotFinite, &detail);
     }
+    // A quotation mark in a string does not end it.
+    let detail = "/probs: \"NaN\" is not a finite number, at line 1 column 23";
+    refused(
+        bare(),
+        r#"{"x": "\"", "probs": [NaN]}"#,
+        Reason::NotFinite,
+        detail,
+    );
     // The time is found after it, on another line.
     let payload = "{\n \"out\": {\"p\": [NaN, 0.5,\n Infinity]},\n \"ts\": 5}";
     let detail = "/out/p: \"NaN\" is not a finite number, at line 2 column 16";
