@@ -1,0 +1,387 @@
+//! `[models.NAME]`: what is read, how windows are cut, what they are measured against.
+
+use std::collections::BTreeSet;
+
+use super::duration;
+use super::reader::Reader;
+use super::rule;
+use super::sections::topic_name;
+use crate::decode::{DecoderSpec, DimensionSource, Format, Kind, parse_pointer};
+use crate::engine::spec::{BaselineSpec, ModelLimits, ModelSpec};
+use crate::observation::Millis;
+use crate::window::WindowSpec;
+
+/// The least slide or slice: below it, windows cost more than the records in them.
+const LEAST_CELL_MS: Millis = 100;
+/// The most panes that a window may have: each is held in memory.
+const MOST_PANES: i64 = 100_000;
+
+/// What a model takes where it does not say: `[defaults]`, and the limits of `[limits]`.
+#[derive(Clone, Debug)]
+pub struct Defaults {
+    lateness_ms: Millis,
+    idle_after_ms: Millis,
+    max_ahead_ms: Millis,
+    forget_streams_after_ms: Millis,
+    min_baseline_records: u64,
+    window: Option<WindowSpec>,
+    limits: ModelLimits,
+    max_classes: usize,
+    max_payload_bytes: usize,
+}
+
+impl Default for Defaults {
+    fn default() -> Self {
+        Self {
+            lateness_ms: 5_000,
+            idle_after_ms: 30_000,
+            max_ahead_ms: 300_000,
+            forget_streams_after_ms: 24 * 60 * 60 * 1000,
+            min_baseline_records: 1_000,
+            window: None,
+            limits: ModelLimits {
+                streams: 1_000,
+                open_panes: 1_000,
+            },
+            max_classes: 10_000,
+            max_payload_bytes: 4 << 20,
+        }
+    }
+}
+
+impl Defaults {
+    /// Takes `[defaults]` in.
+    pub fn read(&mut self, table: Reader<'_>) {
+        self.read_times(&table);
+        self.window = window(&table).or(self.window);
+        table.unsupported(&["false_alarms"]);
+        table.finish();
+    }
+
+    fn read_times(&mut self, table: &Reader<'_>) {
+        let set = |value: &mut Millis, key| *value = table.duration(key).unwrap_or(*value);
+        set(&mut self.lateness_ms, "lateness");
+        set(&mut self.idle_after_ms, "idle_after");
+        set(&mut self.max_ahead_ms, "max_ahead");
+        set(&mut self.forget_streams_after_ms, "forget_streams_after");
+        if let Some(records) = table.integer("min_baseline_records", 1..1 << 40) {
+            self.min_baseline_records = records;
+        }
+    }
+
+    /// Takes the limits of one model in, or of all.
+    pub fn read_limits(&mut self, table: &Reader<'_>) {
+        let set = |value: &mut usize, key, range| {
+            *value = table
+                .integer(key, range)
+                .map_or(*value, |number| number as usize);
+        };
+        set(&mut self.limits.streams, "streams", 1..1_000_000);
+        set(&mut self.limits.open_panes, "open_panes", 10..1_000_000);
+        set(&mut self.max_classes, "classes", 1..10_000_000);
+        set(&mut self.max_payload_bytes, "payload_bytes", 16..1 << 30);
+    }
+}
+
+/// Reads one model; none where something that it cannot do without is wrong.
+pub fn read(table: Reader<'_>, name: &str, defaults: &Defaults) -> Option<ModelSpec> {
+    let mut own = defaults.clone();
+    own.read_times(&table);
+    if let Some(limits) = table.table("limits") {
+        own.read_limits(&limits);
+        limits.finish();
+    }
+    let topics = topics(&table);
+    let decoder = decoder(&table, &own);
+    let classes = classes(&table, decoder.as_ref());
+    let own_window = window(&table);
+    if own_window.is_none() && own.window.is_none() && !table.has("window") {
+        table.problem(
+            "window",
+            "is missing: { length = \"5m\", slide = \"10s\" }, for example",
+        );
+    }
+    let window = own_window.or(own.window);
+    let baseline = baseline(&table);
+    table.unsupported(&["season", "tags", "labels"]);
+    let context = rule::Context {
+        classes: classes.as_ref().map(Vec::len),
+        baseline: &baseline,
+    };
+    let rules = rule::read_all(&table, &context);
+    table.finish();
+    Some(ModelSpec {
+        name: name.to_owned(),
+        topics: topics?,
+        decoder: decoder?,
+        classes,
+        window: window?,
+        lateness_ms: own.lateness_ms,
+        idle_after_ms: own.idle_after_ms,
+        max_ahead_ms: own.max_ahead_ms,
+        baseline: baseline?,
+        min_baseline_records: own.min_baseline_records,
+        forget_streams_after_ms: own.forget_streams_after_ms,
+        rules,
+        limits: own.limits,
+    })
+}
+
+fn topics(table: &Reader<'_>) -> Option<Vec<String>> {
+    let Some(topics) = table.strings("topics") else {
+        if !table.has("topics") {
+            table.problem("topics", "is missing");
+        }
+        return None;
+    };
+    if topics.is_empty() {
+        table.problem("topics", "is empty");
+    }
+    for (at, topic) in topics.iter().enumerate() {
+        if let Err(message) = topic_name(topic) {
+            table.problem("topics", message);
+        }
+        if topics[..at].contains(topic) {
+            table.problem("topics", format!("names {topic} twice"));
+        }
+    }
+    Some(topics)
+}
+
+fn decoder(table: &Reader<'_>, limits: &Defaults) -> Option<DecoderSpec> {
+    let formats = [
+        ("json", Format::Json),
+        ("f32le", Format::F32Le),
+        ("f64le", Format::F64Le),
+    ];
+    let format = table.one_of("format", &formats);
+    let kinds = [
+        ("probabilities", Kind::Probabilities),
+        ("logits", Kind::Logits),
+        ("log_probabilities", Kind::LogProbabilities),
+        ("binary", Kind::Binary),
+    ];
+    let kind = table.parsed("kind", |text| {
+        let found = kinds.iter().find(|(name, _)| *name == text).map(|&(_, kind)| kind);
+        found.ok_or_else(|| match text {
+            "multilabel" | "ensemble" | "top_k" => {
+                format!("{text:?} is not supported by this version")
+            }
+            _ => format!(
+                "{text:?} is none of \"probabilities\", \"logits\", \"log_probabilities\", \"binary\""
+            ),
+        })
+    });
+    let wrong = (format.is_none() && table.has("format")) || (kind.is_none() && table.has("kind"));
+    let format = format.unwrap_or(Format::Json);
+    let is_json = format == Format::Json;
+    let fields = table.table("fields");
+    let pointer = |key: &str| {
+        let fields = fields.as_ref()?;
+        if !is_json && fields.has(key) {
+            fields.value(key);
+            fields.problem(
+                key,
+                "raw floats have no fields: the record is its distribution",
+            );
+            return None;
+        }
+        fields.parsed(key, |text| parse_pointer(text).map(|_| text.to_owned()))
+    };
+    let (probabilities, timestamp) = (pointer("probabilities"), pointer("timestamp"));
+    if let (Some(fields), Some(timestamp), Some(distribution)) =
+        (&fields, &timestamp, &probabilities)
+        && within(timestamp, distribution)
+    {
+        fields.problem("timestamp", "lies within fields.probabilities");
+    }
+    if let Some(fields) = fields {
+        fields.unsupported(&["label", "id", "members", "tokens"]);
+        fields.finish();
+    }
+    let dimensions = dimensions(table, is_json, probabilities.as_deref());
+    (!wrong).then_some(DecoderSpec {
+        format,
+        kind: kind.unwrap_or(Kind::Probabilities),
+        probabilities,
+        timestamp,
+        dimensions,
+        max_payload_bytes: limits.max_payload_bytes,
+        max_classes: limits.max_classes,
+    })
+}
+
+/// Whether one pointer names the other's value or a part of it.
+fn within(pointer: &str, of: &str) -> bool {
+    pointer
+        .strip_prefix(of)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+fn dimensions(
+    table: &Reader<'_>,
+    is_json: bool,
+    distribution: Option<&str>,
+) -> Vec<(String, DimensionSource)> {
+    let Some(given) = table.table("dimensions") else {
+        return Vec::new();
+    };
+    let names: BTreeSet<String> = given.keys().map(str::to_owned).collect();
+    let mut dimensions = Vec::new();
+    for name in names {
+        let source = given.parsed(&name, |text| {
+            if !text.starts_with('/') {
+                let header = text.strip_prefix("header:").unwrap_or(text);
+                return Ok(DimensionSource::Header(header.to_owned()));
+            }
+            if !is_json {
+                return Err("raw floats have no fields: name a header".to_owned());
+            }
+            if distribution.is_some_and(|distribution| within(text, distribution)) {
+                return Err("lies within fields.probabilities".to_owned());
+            }
+            parse_pointer(text).map(|_| DimensionSource::Pointer(text.to_owned()))
+        });
+        if name == "overflow" {
+            given.problem(
+                &name,
+                "is the name of the stream of all that is too many; take another",
+            );
+        }
+        dimensions.extend(source.map(|source| (name, source)));
+    }
+    given.finish();
+    dimensions
+}
+
+fn classes(table: &Reader<'_>, decoder: Option<&DecoderSpec>) -> Option<Vec<String>> {
+    let classes = table.strings("classes")?;
+    let distinct: BTreeSet<&String> = classes.iter().collect();
+    if distinct.len() < classes.len() {
+        table.problem("classes", "names a class twice");
+    }
+    let binary = decoder.is_some_and(|decoder| decoder.kind == Kind::Binary);
+    if classes.is_empty() {
+        table.problem("classes", "is empty");
+    } else if binary && classes.len() != 2 {
+        let found = classes.len();
+        table.problem(
+            "classes",
+            format!("a binary model has 2 classes, and here are {found}"),
+        );
+    }
+    if let Some(most) = decoder
+        .map(|d| d.max_classes)
+        .filter(|&most| classes.len() > most)
+    {
+        table.problem(
+            "classes",
+            format!("are {}; limits.classes is {most}", classes.len()),
+        );
+    }
+    Some(classes)
+}
+
+fn window(table: &Reader<'_>) -> Option<WindowSpec> {
+    let window = table.table("window")?;
+    let spec = if window.has("records") {
+        count_window(&window)
+    } else {
+        time_window(&window)
+    };
+    window.finish();
+    spec
+}
+
+fn time_window(window: &Reader<'_>) -> Option<WindowSpec> {
+    for key in ["length", "slide"]
+        .into_iter()
+        .filter(|key| !window.has(key))
+    {
+        window.problem(key, "is missing");
+    }
+    let (length, slide) = (window.duration("length"), window.duration("slide"));
+    let (length_ms, slide_ms) = (length?, slide?);
+    let (length, slide) = (duration::display(length_ms), duration::display(slide_ms));
+    if slide_ms < LEAST_CELL_MS {
+        window.problem(
+            "slide",
+            format!("is {slide}; the least is {LEAST_CELL_MS}ms"),
+        );
+    } else if length_ms < slide_ms || length_ms % slide_ms != 0 {
+        window.problem(
+            "length",
+            format!("{length} is not a multiple of slide {slide}"),
+        );
+    } else if length_ms / slide_ms > MOST_PANES {
+        let panes = length_ms / slide_ms;
+        window.problem(
+            "slide",
+            format!("makes {panes} panes of a window; the most is {MOST_PANES}"),
+        );
+    } else {
+        return Some(WindowSpec::Time {
+            length_ms,
+            slide_ms,
+        });
+    }
+    None
+}
+
+fn count_window(window: &Reader<'_>) -> Option<WindowSpec> {
+    for key in ["slide"].into_iter().filter(|key| !window.has(key)) {
+        window.problem(key, "is missing");
+    }
+    let records = window.integer("records", 1..1 << 40);
+    let slide = window.integer("slide", 1..1 << 40);
+    let slice_ms = match window.has("slice") {
+        true => window.duration("slice")?,
+        false => 1_000,
+    };
+    let (records, slide) = (records?, slide?);
+    if slide > records {
+        window.problem(
+            "slide",
+            format!("is {slide}, more than the window's {records} records"),
+        );
+    } else if slice_ms < LEAST_CELL_MS {
+        let slice = duration::display(slice_ms);
+        window.problem(
+            "slice",
+            format!("is {slice}; the least is {LEAST_CELL_MS}ms"),
+        );
+    } else if (records / slide) as i64 > MOST_PANES {
+        let panes = records / slide;
+        window.problem(
+            "slide",
+            format!("makes {panes} panes of a window; the most is {MOST_PANES}"),
+        );
+    } else {
+        return Some(WindowSpec::Count {
+            records,
+            slide,
+            slice_ms,
+        });
+    }
+    None
+}
+
+/// Where the baseline comes from; none where it is wrong.
+fn baseline(table: &Reader<'_>) -> Option<BaselineSpec> {
+    use toml::de::DeValue;
+    match table.value("baseline").map(|value| value.get_ref()) {
+        None => Some(BaselineSpec::None),
+        Some(DeValue::Table(_)) => {
+            let learn = table.table("baseline")?;
+            let duration = learn.duration("learn");
+            if !learn.has("learn") {
+                learn.problem("learn", "is missing: { learn = \"24h\" }, for example");
+            }
+            learn.finish();
+            Some(BaselineSpec::Learn {
+                duration_ms: duration?,
+            })
+        }
+        Some(_) => table.string("baseline").map(BaselineSpec::Named),
+    }
+}

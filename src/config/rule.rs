@@ -1,0 +1,302 @@
+//! `[[models.NAME.alerts]]`: rules.
+
+use toml::de::DeValue;
+
+use super::duration;
+use super::reader::{Reader, nearest, number};
+use crate::alert::rule::{Comparison, Rule, Scope, Threshold};
+use crate::engine::spec::BaselineSpec;
+use crate::window::measures::{Measure, Needs};
+
+/// Measures that exist and that this version does not take.
+const LATER: [&str; 16] = [
+    "accuracy",
+    "brier",
+    "calibration_error",
+    "cross_entropy",
+    "disagreement",
+    "ensemble_entropy",
+    "estimated_accuracy",
+    "evidence",
+    "expected_entropy",
+    "label_shift",
+    "prior",
+    "segment_information",
+    "token_entropy",
+    "token_perplexity",
+    "vote_disagreement",
+    "label_accuracy",
+];
+
+/// A rejected share above this is an alert of its own accord.
+const REJECTED_ABOVE: f64 = 0.05;
+
+const DEFAULT_MIN_RECORDS: u64 = 50;
+
+/// What rules are judged against.
+pub struct Context<'a> {
+    pub classes: Option<usize>,
+    pub baseline: &'a Option<BaselineSpec>,
+}
+
+/// The model's rules, with the one on `rejected_share` that every model has.
+pub fn read_all(model: &Reader<'_>, context: &Context<'_>) -> Vec<Rule> {
+    let mut rules: Vec<Rule> = Vec::new();
+    for table in model.tables("alerts") {
+        let name = table.required("name");
+        if let Some(name) = name.filter(|name| rules.iter().any(|rule| rule.name == *name)) {
+            table.problem(
+                "name",
+                format!("{name:?} is the name of an earlier rule too"),
+            );
+        }
+        rules.extend(read(table, context));
+    }
+    if !rules
+        .iter()
+        .any(|rule| rule.measure == Measure::RejectedShare)
+    {
+        rules.push(rejected(&rules));
+    }
+    rules
+}
+
+/// `rejected`, under a name that is free.
+fn rejected(rules: &[Rule]) -> Rule {
+    let mut name = "rejected".to_owned();
+    while rules.iter().any(|rule| rule.name == name) {
+        name.push('_');
+    }
+    Rule {
+        name,
+        measure: Measure::RejectedShare,
+        comparison: Comparison::Above,
+        threshold: Threshold::Absolute(REJECTED_ABOVE),
+        clear: None,
+        for_ms: 0,
+        keep_firing_ms: 0,
+        min_records: DEFAULT_MIN_RECORDS,
+        severity: "warning".to_owned(),
+        scope: Scope::Whole,
+    }
+}
+
+fn read(table: Reader<'_>, context: &Context<'_>) -> Option<Rule> {
+    let name = table.string("name");
+    if table.has("false_alarms") {
+        table.unsupported(&["false_alarms", "watch"]);
+        for key in ["measure", "above", "below", "clear", "for", "severity"] {
+            table.value(key);
+        }
+        table.finish();
+        return None;
+    }
+    let measure = measure(&table);
+    let sides = [("above", Comparison::Above), ("below", Comparison::Below)];
+    let given: Vec<_> = sides.iter().filter(|(key, _)| table.has(key)).collect();
+    let side = match given.as_slice() {
+        [] => {
+            table.problem("", "needs above or below");
+            None
+        }
+        [side] => Some(**side),
+        _ => {
+            table.value("above");
+            table.value("below");
+            table.problem("below", "cannot stand beside above: write two rules");
+            None
+        }
+    };
+    let threshold = side.and_then(|(key, _)| threshold(&table, key, measure));
+    let clear = threshold_or_none(&table, "clear", measure);
+    let rule = Rule {
+        name: name.clone().unwrap_or_default(),
+        measure: measure.unwrap_or(Measure::Entropy),
+        comparison: side.map_or(Comparison::Above, |(_, comparison)| comparison),
+        threshold: threshold.unwrap_or(Threshold::Absolute(0.0)),
+        clear: clear.flatten(),
+        for_ms: table.duration("for").unwrap_or(0),
+        keep_firing_ms: table.duration("keep_firing").unwrap_or(0),
+        min_records: table
+            .integer("min_records", 0..1 << 40)
+            .unwrap_or(DEFAULT_MIN_RECORDS),
+        severity: severity(&table),
+        scope: scope(&table, measure),
+    };
+    let whole = name.is_some() && measure.is_some() && threshold.is_some() && clear.is_some();
+    if whole {
+        judge(&table, &rule, context);
+    }
+    table.finish();
+    whole.then_some(rule)
+}
+
+fn measure(table: &Reader<'_>) -> Option<Measure> {
+    if !table.has("measure") {
+        table.problem("measure", "is missing");
+    }
+    table.parsed("measure", |text| {
+        Measure::from_name(text).ok_or_else(|| {
+            if LATER.contains(&text) {
+                return format!("{text:?} is not measured by this version");
+            }
+            let near = nearest(text, Measure::ALL.iter().map(|measure| measure.name()));
+            let hint = near.map_or(String::new(), |near| format!("; did you mean {near:?}?"));
+            format!("{text:?} is no measure{hint}")
+        })
+    })
+}
+
+/// A threshold that may be left out: the outer none is a problem, the inner one that it was.
+fn threshold_or_none(
+    table: &Reader<'_>,
+    key: &str,
+    measure: Option<Measure>,
+) -> Option<Option<Threshold>> {
+    if table.has(key) {
+        threshold(table, key, measure).map(Some)
+    } else {
+        Some(None)
+    }
+}
+
+fn threshold(table: &Reader<'_>, key: &str, measure: Option<Measure>) -> Option<Threshold> {
+    let value = table.value(key)?.get_ref();
+    if let Some(line) = number(value) {
+        return Some(Threshold::Absolute(line));
+    }
+    if let DeValue::String(_) = value {
+        let is_silence = measure == Some(Measure::Silence);
+        return table.parsed(key, |text| match relative(text) {
+            Some(threshold) => match measure {
+                Some(measure) if measure.needs() != Needs::Window => Err(format!(
+                    "{} is measured against the baseline itself: give a number",
+                    measure.name()
+                )),
+                _ => Ok(threshold),
+            },
+            None if is_silence => {
+                duration::parse(text).map(|millis| Threshold::Absolute(millis as f64 / 1000.0))
+            }
+            None => Err(format!(
+                "{text:?} is no threshold: write a number, \"baseline + 20%\" or \"baseline + 3 sd\""
+            )),
+        });
+    }
+    table.problem(
+        key,
+        "has to be a number, or a string like \"baseline + 20%\"",
+    );
+    None
+}
+
+/// `baseline + 20%`, `baseline - 3 sd`.
+fn relative(text: &str) -> Option<Threshold> {
+    let rest = text.trim().strip_prefix("baseline")?.trim_start();
+    let (sign, rest) = match rest.split_at_checked(1)? {
+        ("+", rest) => (1.0, rest.trim()),
+        ("-", rest) => (-1.0, rest.trim()),
+        _ => return None,
+    };
+    let size = |text: &str| -> Option<f64> {
+        text.trim()
+            .parse()
+            .ok()
+            .filter(|size: &f64| size.is_finite() && *size >= 0.0)
+    };
+    if let Some(percent) = rest.strip_suffix('%') {
+        return Some(Threshold::Percent(sign * size(percent)? / 100.0));
+    }
+    Some(Threshold::Deviations(
+        sign * size(rest.strip_suffix("sd")?)?,
+    ))
+}
+
+fn severity(table: &Reader<'_>) -> String {
+    let severity = table.parsed("severity", |text| {
+        let fine = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+        if text.len() <= 32 && text.chars().all(fine) {
+            Ok(text.to_owned())
+        } else {
+            Err(format!(
+                "{text:?} is not one word of up to 32 letters, digits, _ and -"
+            ))
+        }
+    });
+    severity.unwrap_or_else(|| "warning".to_owned())
+}
+
+fn scope(table: &Reader<'_>, measure: Option<Measure>) -> Scope {
+    let scope = table.one_of(
+        "scope",
+        &[("streams", Scope::Streams), ("whole", Scope::Whole)],
+    );
+    let of_model = measure.is_some_and(|measure| measure.needs() == Needs::Model);
+    if of_model && scope == Some(Scope::Streams) {
+        table.problem(
+            "scope",
+            "is the whole model: records that are refused, or do not come, have no stream",
+        );
+    }
+    if of_model {
+        Scope::Whole
+    } else {
+        scope.unwrap_or(Scope::Streams)
+    }
+}
+
+/// What a rule that reads well cannot do.
+fn judge(table: &Reader<'_>, rule: &Rule, context: &Context<'_>) {
+    let relative = |threshold: Threshold| !matches!(threshold, Threshold::Absolute(_));
+    let needs_baseline = rule.measure.needs() == Needs::Baseline
+        || relative(rule.threshold)
+        || rule.clear.is_some_and(relative);
+    if needs_baseline && *context.baseline == Some(BaselineSpec::None) {
+        let why = "can never fire: it needs a baseline, and the model has none";
+        table.problem("", why);
+    }
+    if !clear_is_behind(rule) {
+        let side = match rule.comparison {
+            Comparison::Above => "below",
+            Comparison::Below => "above",
+        };
+        table.problem(
+            "clear",
+            format!("has to be {side} the threshold, or equal to it"),
+        );
+    }
+    let Threshold::Absolute(line) = rule.threshold else {
+        return;
+    };
+    let greatest = rule.measure.greatest(context.classes);
+    match rule.comparison {
+        Comparison::Above if greatest.is_some_and(|greatest| line >= greatest) => {
+            let (name, most) = (rule.measure.name(), greatest.unwrap_or_default());
+            table.warning("above", format!("can never fire: {name} is at most {most}"));
+        }
+        Comparison::Below if line <= 0.0 => {
+            let name = rule.measure.name();
+            table.warning("below", format!("can never fire: {name} is never below 0"));
+        }
+        Comparison::Above if line < 0.0 => {
+            let name = rule.measure.name();
+            table.warning("above", format!("always fires: {name} is never below 0"));
+        }
+        Comparison::Above | Comparison::Below => {}
+    }
+}
+
+/// Whether the line where an alert ends lies on the calm side of the one where it begins.
+fn clear_is_behind(rule: &Rule) -> bool {
+    let (threshold, clear) = match (rule.threshold, rule.clear) {
+        (Threshold::Absolute(a), Some(Threshold::Absolute(b)))
+        | (Threshold::Percent(a), Some(Threshold::Percent(b)))
+        | (Threshold::Deviations(a), Some(Threshold::Deviations(b))) => (a, b),
+        // Of different kinds: which is higher depends on the baseline.
+        _ => return true,
+    };
+    match rule.comparison {
+        Comparison::Above => clear <= threshold,
+        Comparison::Below => clear >= threshold,
+    }
+}
