@@ -1,6 +1,7 @@
 //! What the store's tests share.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::time::{Duration, Instant};
 
 use super::{HistoryEntry, NewBaseline, Store, StoreError};
@@ -22,16 +23,20 @@ impl Dir {
         self.try_open().unwrap()
     }
 
-    /// Waits for sled's own threads to let go of a database that was just closed in this process.
     pub fn try_open(&self) -> Result<Store, StoreError> {
+        self.wait_until_closed();
+        Store::open(self.0.path())
+    }
+
+    /// Waits for sled's own threads to let go of a database that was just closed in this process.
+    pub fn wait_until_closed(&self) {
         let deadline = Instant::now() + Duration::from_secs(20);
-        loop {
-            match Store::open(self.0.path()) {
-                Err(StoreError::Locked { .. }) if Instant::now() < deadline => {
-                    std::thread::yield_now();
-                }
-                opened => return opened,
-            }
+        let Ok(db) = File::open(self.0.path().join("db")) else {
+            return;
+        };
+        while db.try_lock().is_err() {
+            assert!(Instant::now() < deadline, "the store is still open");
+            std::thread::yield_now();
         }
     }
 }
