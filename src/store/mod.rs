@@ -109,10 +109,10 @@ impl Store {
     /// [`StoreError::Io`].
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         let io = |action| {
-            move |source| StoreError::Io {
+            move |error| StoreError::Io {
                 action,
                 path: path.to_owned(),
-                source,
+                error,
             }
         };
         fs::create_dir_all(path).map_err(io("created"))?;
@@ -214,7 +214,7 @@ impl Store {
         })?;
         self.db_file
             .sync_all()
-            .map_err(|source| self.io("written", source))?;
+            .map_err(|error| self.io("written", error))?;
         writer.failed = false;
         writer.meta = meta;
         Ok(filled)
@@ -279,11 +279,11 @@ impl Store {
         move |error| StoreError::of_sled(action, &self.path, error)
     }
 
-    fn io(&self, action: &'static str, source: io::Error) -> StoreError {
+    fn io(&self, action: &'static str, error: io::Error) -> StoreError {
         StoreError::Io {
             action,
             path: self.path.clone(),
-            source,
+            error,
         }
     }
 

@@ -1,7 +1,9 @@
 //! The store as a whole: opening, locking, damage, size.
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 use super::testing::{Dir, entry, new_baseline};
 use super::*;
@@ -282,4 +284,81 @@ fn threads_read_while_one_writes() {
             }
         }
     });
+}
+
+/// Not a test: what [`a_killed_writer_leaves_whole_steps`] starts as a process of its own, and kills.
+#[test]
+#[ignore = "writes until it is killed"]
+fn write_until_killed() {
+    let Some(path) = std::env::var_os("KLAXOND_TEST_STORE") else {
+        return;
+    };
+    let store = Store::open(Path::new(&path)).unwrap();
+    loop {
+        let next = store
+            .read_checkpoint()
+            .unwrap()
+            .map_or(1, |it| it.sequence + 1);
+        let at = next as i64;
+        let step = StepWrites {
+            history: vec![entry("m", &"x".repeat(9_000), at, at + 1)],
+            baselines: vec![new_baseline("b", true)],
+        };
+        store
+            .write_checkpoint(&vec![next as u8; 200_000], &step)
+            .unwrap();
+        println!("wrote {next}");
+    }
+}
+
+#[test]
+fn a_killed_writer_leaves_whole_steps() {
+    let dir = Dir::new();
+    let mut written = 0;
+    for round in 0..8 {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args([
+                "--exact",
+                "store::tests::write_until_killed",
+                "--ignored",
+                "--nocapture",
+            ])
+            .env("KLAXOND_TEST_STORE", dir.0.path())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap())
+            .lines()
+            .map(Result::unwrap);
+        let mut reported = || {
+            let text = lines.find_map(|line| line.strip_prefix("wrote ").map(str::to_owned));
+            text.map(|text| text.parse::<u64>().unwrap())
+        };
+        // Killed at once after a report, the next write is at another place in each round.
+        let mut last = (0..=round).map_while(|_| reported()).last().unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        last = std::iter::from_fn(reported).last().unwrap_or(last);
+        assert!(last > written, "each round writes");
+        written = last;
+
+        let store = dir.open();
+        let found = store.read_checkpoint().unwrap().unwrap();
+        let sequence = found.sequence;
+        assert!(
+            sequence == last || sequence == last + 1,
+            "{sequence} after {last}"
+        );
+        assert_eq!(found.fell_back, None);
+        assert!(found.state == vec![sequence as u8; 200_000]);
+        assert_eq!(
+            store
+                .history("m", 0, i64::MAX)
+                .filter(Result::is_ok)
+                .count() as u64,
+            sequence
+        );
+        assert_eq!(store.active("b").unwrap().map(u64::from), Some(sequence));
+        assert_eq!(store.baselines().unwrap().len() as u64, sequence);
+    }
 }
