@@ -107,3 +107,20 @@ fn panic_text(panic: &(dyn Any + Send)) -> String {
         .unwrap_or("no reason given");
     text.lines().next().unwrap_or_default().to_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_becomes_an_error_that_says_what_to_do() {
+        for work in [|| panic!("at page 7"), || panic!("at page {}", 7)] {
+            let error = guarded::<()>(Path::new("/data"), work).unwrap_err();
+            let said = error.to_string();
+            assert!(
+                said.starts_with("the store at /data is damaged (at page 7): move the directory"),
+                "{said}"
+            );
+        }
+    }
+}

@@ -55,6 +55,18 @@ fn a_store_keeps_its_identity_until_it_is_renewed() {
 }
 
 #[test]
+fn after_a_failed_write_there_are_reads_and_no_writes() {
+    let dir = filled();
+    let store = dir.open();
+    store.writer().failed = true;
+    let error = store.renew_identity().unwrap_err();
+    assert!(matches!(error, StoreError::WriteFailed { .. }), "{error}");
+    assert!(store.read_checkpoint().unwrap().is_some());
+    drop(store);
+    dir.open().renew_identity().unwrap();
+}
+
+#[test]
 fn missing_directories_are_created() {
     let dir = Dir::new();
     let path = dir.0.path().join("a/b");
