@@ -29,7 +29,7 @@
 //! Names and models are preceded by their length; numbers in keys sort as numbers (`key`).
 //!
 //! Calls block on the disk: from async code, use a blocking thread. A [`Store`] is shared by
-//! reference: writes take turns, reads do not wait for them.
+//! reference: writes take turns, and whoever reads baselines or history does not wait for the disk.
 
 mod baselines;
 mod body;
