@@ -1,1 +1,7 @@
-fn main(){}
+//! Arguments, telemetry, exit code.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ExitCode::SUCCESS
+}

@@ -135,6 +135,19 @@ pub struct Rejection {
 
 impl Rejection {
     pub fn new(reason: Reason, detail: impl Into<String>) -> Self {
-        Self { reason, detail: detail.into() }
+        Self {
+            reason,
+            detail: detail.into(),
+        }
     }
+}
+
+/// RFC 3339 in UTC with milliseconds; times outside years -9999 to 9999 are shown as the nearest in.
+pub fn rfc3339(time_ms: Millis) -> String {
+    let nearest = jiff::Timestamp::from_millisecond(time_ms).unwrap_or(if time_ms < 0 {
+        jiff::Timestamp::MIN
+    } else {
+        jiff::Timestamp::MAX
+    });
+    format!("{nearest:.3}")
 }

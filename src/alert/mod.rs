@@ -1,3 +1,8 @@
-//! Rules, alert states, events.
+//! When klaxond speaks, and what it says: rules, the state of each alert, the event.
 
+pub mod diagnosis;
+pub mod event;
+pub mod review;
 pub mod rule;
+pub mod state;
+pub mod threshold;

@@ -1,5 +1,8 @@
 //! What is learnt from healthy traffic, and its versions.
 
+pub mod learner;
+pub mod yardstick;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -41,6 +44,8 @@ pub struct Learnt {
     pub summary: Summary,
     /// As many as the summary has classes.
     pub classes: Vec<String>,
+    /// How many panes with records it was learnt from.
+    pub panes: u64,
     /// Of each measure that needs no baseline, over back-to-back windows.
     pub spread: BTreeMap<Measure, Spread>,
 }
@@ -52,4 +57,25 @@ pub struct Spread {
     pub mean: f64,
     /// Of the sample (n - 1); 0 below two windows.
     pub sd: f64,
+}
+
+/// Least span, and least number of panes, of a baseline that is not provisional.
+const FIRM_SPAN_MS: Millis = 24 * 60 * 60 * 1000;
+const FIRM_PANES: u64 = 200;
+
+impl Baseline {
+    /// The stream's part; the whole's where it has none.
+    pub fn part(&self, stream: &StreamKey) -> &Learnt {
+        self.streams.get(stream).unwrap_or(&self.whole)
+    }
+
+    /// Too short to stand for the traffic: shorter than a day, or under 200 panes.
+    pub fn is_provisional(&self) -> bool {
+        let span_ms = self
+            .whole
+            .summary
+            .span()
+            .map_or(0, |(first, last)| last - first);
+        span_ms < FIRM_SPAN_MS || self.whole.panes < FIRM_PANES
+    }
 }

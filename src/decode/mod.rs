@@ -1,14 +1,56 @@
 //! Bytes to observations. One file a wire format; all of them fill the same [`Scratch`], which is
-//! reused from record to record so that the steady state allocates nothing.
+//! reused from record to record so that the steady state allocates nothing of ours.
 //!
-//! A decoder never panics and never yields a non-finite number, whatever the bytes.
+//! A decoder never panics and never yields a non-finite number, whatever the bytes. A refused
+//! record has exactly one reason, the first of:
+//!
+//! 1. there is no payload to read: `tombstone`, `empty`, `too_large`;
+//! 2. the payload is not in its format: `malformed`;
+//! 3. the distribution: `missing_field`, `wrong_type`, `too_many_classes`, `not_finite`,
+//!    `negative`, `sum_off`, and `malformed` for a class that is named twice;
+//! 4. a dimension: `wrong_type`;
+//! 5. the time: `missing_field`, `wrong_type`, `bad_timestamp`.
+//!
+//! So the reason does not depend on the order of a document's keys. (One exception: of several
+//! numbers that JSON does not have, the first in the document decides whether they are the
+//! distribution's.) Time is looked for all the same: rejections are counted where they belong in
+//! event time.
+//!
+//! | file | does |
+//! | --- | --- |
+//! | `json` | one pass over a document, along the tree of wanted values that `fields` makes |
+//! | `numbers` | the distribution's numbers out of JSON |
+//! | `nonfinite` | `NaN` and its like, which JSON does not have |
+//! | `raw` | floats without anything around them |
+//! | `timestamp`, `text` | times and strings as producers write them |
 
-use crate::observation::{Millis, Rejection};
+mod fields;
+mod json;
+mod nonfinite;
+mod numbers;
+mod raw;
+mod text;
+mod timestamp;
+
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::str;
+
+use self::fields::{Fields, label};
+use self::json::Findings;
+use self::numbers::Shape;
+use crate::information::distribution::{self, Invalid};
+use crate::observation::{Millis, NO_VALUE, Reason, Rejection};
+
+pub use self::fields::{USUAL_NAMES, parse_pointer};
+pub use self::text::MAX_TEXT_BYTES;
 
 /// The bytes on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
-    /// A JSON object, with pointers to what is wanted.
+    /// A JSON document, with pointers to what is wanted.
     Json,
     /// K little-endian 32-bit floats.
     F32Le,
@@ -21,6 +63,7 @@ pub enum Format {
 pub enum Kind {
     Probabilities,
     Logits,
+    /// Natural logarithms. In a raw payload negative infinity is the logarithm of 0.
     LogProbabilities,
     /// One p in [0, 1], which becomes (1 - p, p).
     Binary,
@@ -29,21 +72,30 @@ pub enum Kind {
 /// Where a dimension's value is found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DimensionSource {
-    /// A JSON pointer (RFC 6901) into the payload.
+    /// A JSON pointer (RFC 6901) into the payload. Strings, numbers and booleans are taken as their
+    /// text; numbers that are equal have one text.
     Pointer(String),
-    /// A Kafka header's name.
+    /// A Kafka header's name. Its value is UTF-8.
     Header(String),
 }
 
 /// A model's input, as configured.
+///
+/// Pointers are such as [`parse_pointer`] accepts; another finds nothing. Neither does one that
+/// leads into the distribution, nor, in raw formats, any.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DecoderSpec {
     pub format: Format,
     pub kind: Kind,
-    /// JSON pointer to the distribution; none: the usual names are tried (`probabilities`, `probs`,
-    /// `predictions`, `scores`, `outputs`, `logits`, in this order, at the top level).
+    /// JSON pointer to the distribution; none: the first of [`USUAL_NAMES`] that is there at the
+    /// top level.
+    ///
+    /// It is an array of numbers (an array of one such array will do), an object of class name to
+    /// number, or for [`Kind::Binary`] a number.
     pub probabilities: Option<String>,
-    /// JSON pointer to the event time; none: Kafka's timestamp.
+    /// JSON pointer to the event time, which is RFC 3339 text or a number since the Unix epoch in
+    /// seconds (below 1e11), milliseconds (1e14), microseconds (1e17) or nanoseconds; none: Kafka's
+    /// timestamp.
     pub timestamp: Option<String>,
     /// By dimension name, sorted.
     pub dimensions: Vec<(String, DimensionSource)>,
@@ -78,34 +130,227 @@ pub struct Record<'a> {
 /// What a decoder found; reused between records.
 #[derive(Debug, Default)]
 pub struct Scratch {
-    /// The distribution: finite, each at least 0, summing to 1 but for rounding.
+    /// The distribution: finite, each at least 0, summing to 1 but for rounding. Unspecified after
+    /// a rejection.
     pub probabilities: Vec<f64>,
-    /// Class names when the record was an object of name to number: sorted, parallel to
-    /// `probabilities`. Empty when it was an array.
+    /// Class names when the record was an object of name to number: sorted, distinct, parallel to
+    /// `probabilities`. Empty when it was an array. Unspecified after a rejection.
     pub class_names: Vec<String>,
-    /// Dimension values, parallel to [`DecoderSpec::dimensions`]; `(none)` where absent.
+    /// Dimension values, parallel to [`DecoderSpec::dimensions`], each at most [`MAX_TEXT_BYTES`]
+    /// long; [`NO_VALUE`] where absent. Unspecified after a rejection.
     pub dimensions: Vec<String>,
-    /// The event time. After a rejection: the usable time of the refused record, if it had one.
+    /// The event time, in a range that can be written as RFC 3339. After a rejection: the usable
+    /// time of the refused record, if it had one.
     pub time_ms: Option<Millis>,
+    buffers: json::Buffers,
 }
 
 /// Reads records of one model.
 #[derive(Debug)]
 pub struct Decoder {
     spec: DecoderSpec,
+    fields: Fields,
 }
 
 impl Decoder {
     pub fn new(spec: DecoderSpec) -> Self {
-        Self { spec }
+        let fields = Fields::new(&spec);
+        Self { spec, fields }
     }
 
     /// Fills `scratch` from one record. On success its fields are all valid and `time_ms` is there.
     ///
     /// # Errors
     /// The record's one reason. `scratch.time_ms` may still hold its time.
-    pub fn decode(&self, _record: &Record<'_>, _scratch: &mut Scratch) -> Result<(), Rejection> {
-        let _ = &self.spec;
-        unimplemented!()
+    pub fn decode(&self, record: &Record<'_>, scratch: &mut Scratch) -> Result<(), Rejection> {
+        self.reset(record, scratch);
+        let payload = self.payload(record)?;
+        let findings = match self.spec.format {
+            Format::Json => json::read(&self.fields, &self.spec, payload, scratch)?,
+            Format::F32Le => self.raw(raw::f32le, payload, scratch)?,
+            Format::F64Le => self.raw(raw::f64le, payload, scratch)?,
+        };
+        let (field, shape) = match findings.distribution {
+            Some((_, Err(rejection))) => return Err(rejection),
+            Some((rank, Ok(shape))) => (self.fields.distributions[rank].as_str(), shape),
+            None => return Err(self.no_distribution()),
+        };
+        self.distribution(field, shape, scratch)?;
+        findings.dimension.map_or(Ok(()), Err)?;
+        self.header_dimensions(record.headers, scratch)?;
+        findings.time.map_or(Ok(()), Err)?;
+        scratch
+            .time_ms
+            .map(drop)
+            .ok_or_else(|| self.no_time(record))
     }
+
+    fn reset(&self, record: &Record<'_>, scratch: &mut Scratch) {
+        scratch
+            .dimensions
+            .resize_with(self.spec.dimensions.len(), String::new);
+        for value in &mut scratch.dimensions {
+            text::keep(value, NO_VALUE);
+        }
+        scratch.time_ms = match self.spec.timestamp {
+            None => record.timestamp_ms.and_then(timestamp::from_millis),
+            Some(_) => None,
+        };
+    }
+
+    fn payload<'a>(&self, record: &Record<'a>) -> Result<&'a [u8], Rejection> {
+        let limit = self.spec.max_payload_bytes;
+        match record.payload {
+            None => Err(Rejection::new(Reason::Tombstone, "the record has no value")),
+            Some([]) => Err(Rejection::new(
+                Reason::Empty,
+                "the record's value has no bytes",
+            )),
+            Some(payload) if payload.len() > limit => {
+                let bytes = payload.len();
+                let detail = format!("{bytes} bytes, more than limits.payload_bytes = {limit}");
+                Err(Rejection::new(Reason::TooLarge, detail))
+            }
+            Some(payload) => Ok(payload),
+        }
+    }
+
+    fn raw(
+        &self,
+        read: raw::Read,
+        payload: &[u8],
+        scratch: &mut Scratch,
+    ) -> Result<Findings, Rejection> {
+        scratch.class_names.clear();
+        read(payload, self.spec.max_classes, &mut scratch.probabilities)?;
+        Ok(Findings {
+            distribution: Some((0, Ok(Shape::Array))),
+            ..Findings::default()
+        })
+    }
+
+    /// Makes the numbers that were read a distribution, by the model's kind.
+    fn distribution(
+        &self,
+        field: &str,
+        shape: Shape,
+        scratch: &mut Scratch,
+    ) -> Result<(), Rejection> {
+        let values = &mut scratch.probabilities;
+        let outcome = match (self.spec.kind, shape) {
+            (Kind::Binary, Shape::Number | Shape::Array) if values.len() == 1 => {
+                distribution::binary(values[0]).map(|(no, yes)| {
+                    values.clear();
+                    values.extend([no, yes]);
+                })
+            }
+            (Kind::Binary, Shape::Object) => {
+                let detail = format!("{field}: expected one probability, found an object");
+                return Err(Rejection::new(Reason::WrongType, detail));
+            }
+            (Kind::Binary, _) => {
+                let found = values.len();
+                let detail = format!("{field}: expected one probability, found {found} numbers");
+                return Err(Rejection::new(Reason::WrongType, detail));
+            }
+            (_, Shape::Number) => {
+                let detail = format!(
+                    "{field}: expected an array of numbers, or an object of class name to number, \
+                     found a number; a single probability is of the kind \"binary\""
+                );
+                return Err(Rejection::new(Reason::WrongType, detail));
+            }
+            (Kind::Probabilities, _) => distribution::probabilities(values),
+            (Kind::Logits, _) => distribution::logits(values),
+            (Kind::LogProbabilities, _) => distribution::log_probabilities(values),
+        };
+        outcome.map_err(|invalid| not_a_distribution(field, &scratch.class_names, invalid))
+    }
+
+    /// Dimensions that come from headers, whatever the format.
+    fn header_dimensions(
+        &self,
+        headers: &dyn Headers,
+        scratch: &mut Scratch,
+    ) -> Result<(), Rejection> {
+        for ((name, source), slot) in self.spec.dimensions.iter().zip(&mut scratch.dimensions) {
+            let DimensionSource::Header(header) = source else {
+                continue;
+            };
+            let Some(value) = headers.get(header) else {
+                continue;
+            };
+            let value = str::from_utf8(value).map_err(|_| {
+                dimension_refused(
+                    name,
+                    format_args!("header \"{}\" is not utf-8", label(header)),
+                )
+            })?;
+            if !text::keep(slot, value) {
+                let bytes = value.len();
+                let problem = format_args!("{bytes} bytes, more than {MAX_TEXT_BYTES}");
+                return Err(dimension_refused(name, problem));
+            }
+        }
+        Ok(())
+    }
+
+    #[cold]
+    fn no_distribution(&self) -> Rejection {
+        let fields = self.fields.distributions.join(", ");
+        let detail = if self.fields.usual {
+            format!("none of {fields} is there; fields.probabilities says where else to look")
+        } else {
+            format!("{fields}: absent or null")
+        };
+        Rejection::new(Reason::MissingField, detail)
+    }
+
+    #[cold]
+    fn no_time(&self, record: &Record<'_>) -> Rejection {
+        if self.spec.timestamp.is_some() {
+            return time_refused(
+                Reason::MissingField,
+                &self.spec,
+                format_args!("absent or null"),
+            );
+        }
+        let detail = match record.timestamp_ms {
+            None => "the record has no kafka timestamp".to_owned(),
+            Some(ms) => format!("kafka's timestamp {ms} is outside the years -9999 to 9999"),
+        };
+        Rejection::new(Reason::BadTimestamp, detail)
+    }
+}
+
+#[cold]
+fn not_a_distribution(field: &str, names: &[String], invalid: Invalid) -> Rejection {
+    let reason = match invalid {
+        Invalid::Empty => Reason::WrongType,
+        Invalid::NotFinite { .. } => Reason::NotFinite,
+        Invalid::Negative { .. } => Reason::Negative,
+        Invalid::AboveOne { .. } | Invalid::SumOff { .. } => Reason::SumOff,
+    };
+    let class = match invalid {
+        Invalid::NotFinite { index, .. } | Invalid::Negative { index, .. } => names.get(index),
+        _ => None,
+    };
+    let of_class = class
+        .map(|name| format!(", class {}", text::quoted(name)))
+        .unwrap_or_default();
+    Rejection::new(reason, format!("{field}: {invalid}{of_class}"))
+}
+
+#[cold]
+fn dimension_refused(name: &str, problem: fmt::Arguments<'_>) -> Rejection {
+    Rejection::new(
+        Reason::WrongType,
+        format!("dimension {}: {problem}", label(name)),
+    )
+}
+
+#[cold]
+fn time_refused(reason: Reason, spec: &DecoderSpec, problem: fmt::Arguments<'_>) -> Rejection {
+    let pointer = spec.timestamp.as_deref().map(label).unwrap_or_default();
+    Rejection::new(reason, format!("timestamp {pointer}: {problem}"))
 }

@@ -1,0 +1,131 @@
+//! Numbers as they come to valid distributions, in place.
+//!
+//! Models emit probabilities that were rounded, truncated or cast on their way: small errors are
+//! repaired (clipped at 0, divided by the sum), larger ones mean that the numbers are something
+//! else than the configuration says, and are refused with what is wrong. The rules are the table
+//! "What a record must be"; the limits are the constants below.
+
+use thiserror::Error;
+
+/// How far below 0 (and, for a single probability, above 1) rounding may have put a value.
+pub const VALUE_TOLERANCE: f64 = 1e-6;
+
+/// How far off 1 the sum may be, after clipping at 0.
+pub const SUM_TOLERANCE: f64 = 1e-3;
+
+/// Why numbers are not a distribution: the first thing found, in index order, the sum last.
+#[derive(Clone, Copy, Debug, PartialEq, Error)]
+pub enum Invalid {
+    #[error("there are no values")]
+    Empty,
+    #[error("the value at index {index} is {value}, not a finite number")]
+    NotFinite { index: usize, value: f64 },
+    #[error("the value at index {index} is {value}, below -{VALUE_TOLERANCE}")]
+    Negative { index: usize, value: f64 },
+    #[error("the value is {value}, above 1 by more than {VALUE_TOLERANCE}")]
+    AboveOne { value: f64 },
+    #[error("the values sum to {sum}, off 1 by more than {SUM_TOLERANCE}")]
+    SumOff { sum: f64 },
+}
+
+/// Clips at 0 and renormalises `values`, which are probabilities of K ≥ 1 classes.
+///
+/// # Errors
+/// No values; one that is not finite or is below -[`VALUE_TOLERANCE`]; a sum (after clipping) that
+/// is off 1 by more than [`SUM_TOLERANCE`]. The values are then not to be used.
+pub fn probabilities(values: &mut [f64]) -> Result<(), Invalid> {
+    if values.is_empty() {
+        return Err(Invalid::Empty);
+    }
+    let mut sum = 0.0;
+    for (index, value) in values.iter_mut().enumerate() {
+        if !value.is_finite() {
+            return Err(Invalid::NotFinite {
+                index,
+                value: *value,
+            });
+        }
+        if *value < -VALUE_TOLERANCE {
+            return Err(Invalid::Negative {
+                index,
+                value: *value,
+            });
+        }
+        // Not f64::max, which may keep a negative zero.
+        if *value <= 0.0 {
+            *value = 0.0;
+        }
+        sum += *value;
+    }
+    if (sum - 1.0).abs() > SUM_TOLERANCE {
+        return Err(Invalid::SumOff { sum });
+    }
+    divide(values, sum);
+    Ok(())
+}
+
+/// Softmax of `values`, which are logits (natural units) of K ≥ 1 classes. The largest is taken
+/// off first, so that none is too large for `exp`.
+///
+/// # Errors
+/// No values, or one that is not finite.
+pub fn logits(values: &mut [f64]) -> Result<(), Invalid> {
+    if values.is_empty() {
+        return Err(Invalid::Empty);
+    }
+    if let Some((index, &value)) = values.iter().enumerate().find(|(_, v)| !v.is_finite()) {
+        return Err(Invalid::NotFinite { index, value });
+    }
+    let largest = values.iter().copied().fold(f64::MIN, f64::max);
+    let mut sum = 0.0;
+    for value in values.iter_mut() {
+        *value = (*value - largest).exp();
+        sum += *value;
+    }
+    divide(values, sum);
+    Ok(())
+}
+
+/// The probabilities of `values`, which are their natural logarithms. Negative infinity is the
+/// logarithm of 0 and is taken as that.
+///
+/// # Errors
+/// No values; NaN or positive infinity; then as [`probabilities`].
+pub fn log_probabilities(values: &mut [f64]) -> Result<(), Invalid> {
+    for (index, value) in values.iter_mut().enumerate() {
+        if value.is_nan() || *value == f64::INFINITY {
+            return Err(Invalid::NotFinite {
+                index,
+                value: *value,
+            });
+        }
+        // Above about 709 `exp` overflows; a probability that large is refused for the sum, as one
+        // of 2 is, and f64::MAX says so as well as infinity would.
+        *value = value.exp().min(f64::MAX);
+    }
+    probabilities(values)
+}
+
+/// The distribution `(1 - p, p)` of one probability, clipped into [0, 1].
+///
+/// # Errors
+/// Not finite, below 0 or above 1 by more than [`VALUE_TOLERANCE`].
+pub fn binary(p: f64) -> Result<(f64, f64), Invalid> {
+    if !p.is_finite() {
+        return Err(Invalid::NotFinite { index: 0, value: p });
+    }
+    if p < -VALUE_TOLERANCE {
+        return Err(Invalid::Negative { index: 0, value: p });
+    }
+    if p > 1.0 + VALUE_TOLERANCE {
+        return Err(Invalid::AboveOne { value: p });
+    }
+    let p = if p > 0.0 { p.min(1.0) } else { 0.0 };
+    Ok((1.0 - p, p))
+}
+
+fn divide(values: &mut [f64], sum: f64) {
+    for value in values {
+        *value /= sum;
+    }
+}

@@ -1,4 +1,21 @@
-//! Distributions, entropy and divergence.
+//! What can be said about a distribution over classes: that it is one, how uncertain it is, and how
+//! far it lies from another. All in bits, over plain slices; imports nothing of ours.
+//!
+//! A *valid distribution* here is what [`distribution`] leaves behind: at least one value, each
+//! finite and at least 0, summing to 1 but for rounding. The other modules take that as given and
+//! return finite numbers, never below 0, for every valid input.
+//!
+//! | module | says |
+//! | --- | --- |
+//! | [`distribution`] | whether numbers are a distribution, and makes them one |
+//! | [`entropy`] | how uncertain one distribution is |
+//! | [`divergence`] | how far one lies from another |
+//! | [`noise`] | how far sampling alone would move it |
+
 pub mod distribution;
 pub mod divergence;
 pub mod entropy;
+pub mod noise;
+
+#[cfg(test)]
+mod tests;

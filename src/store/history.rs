@@ -1,7 +1,7 @@
 //! History: the summaries of closed panes, for charts, captures and backtests.
 //!
 //! An entry is one pane of one stream, at (model, start, stream); writing it again replaces it. The
-//! value is `format u8 = 1 │ postcard (end_ms, stream, summary)`. Two bounds, both applied by
+//! value is `format u8 = 1 │ postcard (end_ms, stream, classes, summary)`. Two bounds, both applied by
 //! [`Store::trim_history`]: an age, and a number of bytes, of which the oldest go first whatever
 //! their model.
 
@@ -13,23 +13,13 @@ use sled::{Batch, IVec};
 use super::body::Head;
 use super::error::guarded;
 use super::{Meta, Store, StoreError, key};
+use crate::engine::output::HistoryEntry;
 use crate::observation::{Millis, StreamKey};
 use crate::summary::Summary;
 
 const FORMAT: u8 = 1;
 /// Entries that one write removes: bounds the memory of a batch, and how long other writes wait.
 const TRIM_BATCH: usize = 1_000;
-
-/// One pane of one stream.
-#[derive(Clone, Debug, PartialEq)]
-pub struct HistoryEntry {
-    pub model: String,
-    pub stream: StreamKey,
-    pub start_ms: Millis,
-    /// Exclusive.
-    pub end_ms: Millis,
-    pub summary: Summary,
-}
 
 impl Store {
     /// The entries of a model whose [start, end) lies within [`from_ms`, `to_ms`), in order of start
@@ -88,7 +78,7 @@ impl Store {
         for (key, entry) in entries {
             let replaced = self.db.get(&key).map_err(self.sled("read"))?;
             let replaced = replaced.map_or(0, |value| stored_bytes(&key, &value));
-            let value = (entry.end_ms, &entry.stream, &entry.summary);
+            let value = (entry.end_ms, &entry.stream, &entry.classes, &entry.summary);
             let head = self.put_value(batch, &key, FORMAT, "a history entry", &value)?;
             let bytes = meta.history_bytes + head.stored_bytes(key.len());
             meta.history_bytes = bytes.saturating_sub(replaced);
@@ -150,18 +140,21 @@ impl Store {
         };
         let what = || format!("the history entry of model {model} that starts at {start_ms} ms");
         let stored = self.get_value::<Stored>(key, FORMAT, what)?;
-        Ok(stored.map(|(end_ms, stream, summary)| HistoryEntry {
-            model: model.to_owned(),
-            stream,
-            start_ms,
-            end_ms,
-            summary,
-        }))
+        Ok(
+            stored.map(|(end_ms, stream, classes, summary)| HistoryEntry {
+                model: model.to_owned(),
+                stream,
+                classes,
+                start_ms,
+                end_ms,
+                summary,
+            }),
+        )
     }
 }
 
-/// End, stream, summary.
-type Stored = (Millis, StreamKey, Summary);
+/// End, stream, class names, summary.
+type Stored = (Millis, StreamKey, Vec<String>, Summary);
 
 /// Entries of a model, in order of time.
 pub struct History<'a> {

@@ -57,7 +57,7 @@ pub use baselines::{About, BaselineInfo, NewBaseline};
 pub use checkpoint::{Checkpoint, StepWrites};
 pub use error::StoreError;
 pub use export::{export, import};
-pub use history::{History, HistoryEntry};
+pub use history::History;
 
 use body::BodyError;
 use error::guarded;

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::time::{Duration, Instant};
 
-use super::{HistoryEntry, NewBaseline, Store, StoreError};
+use super::{NewBaseline, Store, StoreError};
 use crate::baseline::{Baseline, Learnt, Source, Spread};
+use crate::engine::output::HistoryEntry;
 use crate::observation::{Millis, StreamKey};
 use crate::summary::Summary;
 use crate::window::WindowSpec;
@@ -46,7 +47,7 @@ pub fn stream(country: &str) -> StreamKey {
 }
 
 pub fn summary() -> Summary {
-    Summary {}
+    Summary::new(2)
 }
 
 pub fn entry(model: &str, country: &str, start_ms: Millis, end_ms: Millis) -> HistoryEntry {
@@ -54,6 +55,7 @@ pub fn entry(model: &str, country: &str, start_ms: Millis, end_ms: Millis) -> Hi
     HistoryEntry {
         model: model.to_owned(),
         stream,
+        classes: vec!["no".to_owned(), "yes".to_owned()],
         start_ms,
         end_ms,
         summary: summary(),
@@ -73,6 +75,7 @@ pub fn baseline(name: &str) -> Baseline {
     let learnt = Learnt {
         summary: summary(),
         classes: (0..1_000).map(|class| format!("class {class}")).collect(),
+        panes: 40,
         spread: BTreeMap::from([(
             Measure::Entropy,
             Spread {

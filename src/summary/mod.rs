@@ -1,47 +1,199 @@
 //! The mergeable summary: all that a pane, a window or a baseline keeps of its records.
 //!
-//! A commutative group, exactly: sums are fixed-point integers in units of 2^-40, so the order and
-//! the grouping of merges never change a bit, and `subtract` undoes `merge`.
+//! A commutative monoid, exactly: sums are fixed-point integers in units of 2^-40, so that neither
+//! the order nor the grouping of merges changes a bit, and `subtract` undoes `merge`. That is what
+//! lets a window be kept by adding the pane that comes and taking away the one that goes, and what
+//! makes results independent of how partitions, batches and restarts cut the stream. One record's
+//! rounding is 4.5e-13.
+//!
+//! Summaries that meet have as many classes each: a stream's never change, and whoever merges
+//! streams compares their classes first.
 
+mod codec;
+mod counts;
+mod histogram;
+mod lanes;
+#[cfg(test)]
+mod tests;
+
+use crate::information::entropy::{entropy, top_two};
 use crate::observation::Millis;
+pub use codec::DecodeError;
+use counts::Counts;
+use histogram::Histogram;
+use lanes::{Lanes, from_units, to_units};
 
-/// Sums and counts of `records` distributions over `classes()` classes.
-#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
-pub struct Summary {}
-
-impl Summary {
-    /// Of no records, over `classes` classes.
-    pub fn new(classes: usize) -> Self { unimplemented!() }
-    /// Adds one record: a valid distribution over `classes()` classes.
-    pub fn add(&mut self, probabilities: &[f64], time_ms: Millis) { unimplemented!() }
-    /// Exact; commutative and associative with `==`. Both must have as many classes.
-    pub fn merge(&mut self, other: &Self) { unimplemented!() }
-    /// Undoes `merge(other)`, but for `span`, which cannot be taken back: it keeps its value
-    /// while records remain (the owner of the parts recomputes it: `set_span`), and is None for no records.
-    pub fn subtract(&mut self, other: &Self) { unimplemented!() }
-    pub fn classes(&self) -> usize { unimplemented!() }
-    pub fn records(&self) -> u64 { unimplemented!() }
+/// Sums and counts of records, each a distribution over `classes()` classes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Summary {
+    records: u64,
+    /// Σp and Σp², by class.
+    sums: Lanes,
+    squares: Lanes,
+    scalars: Scalars,
+    /// How often each class was the most probable; of several, the lowest.
+    argmax: Counts,
+    histogram: Histogram,
     /// Least and greatest event time.
-    pub fn span(&self) -> Option<(Millis, Millis)> { unimplemented!() }
-    pub fn set_span(&mut self, span: Option<(Millis, Millis)>) { unimplemented!() }
-    // readers as floats (what measures are computed from): sums in f64
-    pub fn mean(&self) -> Vec<f64> { unimplemented!() }                 // p̄, n > 0 else empty
-    pub fn probability_sums(&self) -> Vec<f64> { unimplemented!() }     // Σp_k
-    pub fn variances(&self) -> Vec<f64> { unimplemented!() }            // population, Σp²/N - mean², ≥ 0
-    pub fn entropy_mean(&self) -> f64 { unimplemented!() }              // bits
-    pub fn entropy_variance(&self) -> f64 { unimplemented!() }
-    pub fn confidence(&self) -> f64 { unimplemented!() } pub fn margin(&self) -> f64 { unimplemented!() }
-    pub fn argmax_counts(&self) -> Vec<u64> { unimplemented!() }
-    pub fn entropy_quantile(&self, q: f64) -> Option<f64> { unimplemented!() }   // bits; rank ceil(q n); middle of the bucket
-    pub fn entropy_histogram(&self) -> &Histogram { unimplemented!() }
-    pub fn encode(&self, out: &mut Vec<u8>) { unimplemented!() } pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> { unimplemented!() }  // versioned, tagged sections
-    pub fn memory_bytes(&self) -> usize { unimplemented!() }            // estimate
+    span: Option<(Millis, Millis)>,
 }
 
-/// Counts of record entropies by bucket.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Histogram;
-/// Why bytes are not a summary.
-#[derive(Debug, thiserror::Error)]
-#[error("not a summary")]
-pub struct DecodeError;
+/// Sums of one number a record, in units of 2^-40.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Scalars {
+    /// Σh, in bits, and Σh².
+    entropy: u128,
+    entropy_squares: u128,
+    /// Σ of the largest probability, and of its distance to the second.
+    confidence: u128,
+    margin: u128,
+}
+
+impl Summary {
+    /// Of no records.
+    pub fn new(classes: usize) -> Self {
+        Self {
+            records: 0,
+            sums: Lanes::new(classes),
+            squares: Lanes::new(classes),
+            scalars: Scalars::default(),
+            argmax: Counts::default(),
+            histogram: Histogram::default(),
+            span: None,
+        }
+    }
+
+    /// Adds one record: a valid distribution over `classes()` classes.
+    pub fn add(&mut self, probabilities: &[f64], time_ms: Millis) {
+        let entropy_bits = entropy(probabilities);
+        let top = top_two(probabilities);
+        self.records += 1;
+        self.fit();
+        self.sums.add(probabilities, |p| p);
+        self.squares.add(probabilities, |p| p * p);
+        self.scalars.entropy += u128::from(to_units(entropy_bits));
+        self.scalars.entropy_squares += u128::from(to_units(entropy_bits * entropy_bits));
+        self.scalars.confidence += u128::from(to_units(top.first));
+        self.scalars.margin += u128::from(to_units(top.first - top.second));
+        self.argmax.add(top.class as u32, 1);
+        self.histogram.add(entropy_bits);
+        self.widen(Some((time_ms, time_ms)));
+    }
+
+    /// Adds the records of `other`, exactly.
+    pub fn merge(&mut self, other: &Self) {
+        debug_assert_eq!(
+            self.classes(),
+            other.classes(),
+            "summaries that meet have like classes"
+        );
+        self.records += other.records;
+        self.fit();
+        self.sums.merge(&other.sums);
+        self.squares.merge(&other.squares);
+        self.scalars.entropy += other.scalars.entropy;
+        self.scalars.entropy_squares += other.scalars.entropy_squares;
+        self.scalars.confidence += other.scalars.confidence;
+        self.scalars.margin += other.scalars.margin;
+        self.argmax.merge(&other.argmax);
+        self.histogram.merge(&other.histogram);
+        self.widen(other.span);
+    }
+
+    /// Takes the records of `other`, which were merged before, away again. The span alone cannot
+    /// shrink: it stays while records remain.
+    pub fn subtract(&mut self, other: &Self) {
+        self.records -= other.records;
+        self.sums.subtract(&other.sums);
+        self.squares.subtract(&other.squares);
+        self.fit();
+        self.scalars.entropy -= other.scalars.entropy;
+        self.scalars.entropy_squares -= other.scalars.entropy_squares;
+        self.scalars.confidence -= other.scalars.confidence;
+        self.scalars.margin -= other.scalars.margin;
+        self.argmax.subtract(&other.argmax);
+        self.histogram.subtract(&other.histogram);
+        self.span = self.span.filter(|_| self.records > 0);
+    }
+
+    fn fit(&mut self) {
+        self.sums.fit(self.records);
+        self.squares.fit(self.records);
+    }
+
+    fn widen(&mut self, by: Option<(Millis, Millis)>) {
+        self.span = match (self.span, by) {
+            (Some((a, b)), Some((c, d))) => Some((a.min(c), b.max(d))),
+            (span, None) | (None, span) => span,
+        };
+    }
+
+    pub fn classes(&self) -> usize {
+        self.sums.len()
+    }
+
+    pub fn records(&self) -> u64 {
+        self.records
+    }
+
+    /// Least and greatest event time; none without records.
+    pub fn span(&self) -> Option<(Millis, Millis)> {
+        self.span
+    }
+
+    /// Σp, by class.
+    pub fn probability_sums(&self) -> Vec<f64> {
+        self.sums.units().map(from_units).collect()
+    }
+
+    /// The mean distribution; zeros without records.
+    pub fn mean(&self) -> Vec<f64> {
+        self.sums.units().map(|sum| self.per_record(sum)).collect()
+    }
+
+    /// The population variance of each class's probability, at least 0.
+    pub fn variances(&self) -> Vec<f64> {
+        let squares = self.squares.units().map(|squares| self.per_record(squares));
+        squares
+            .zip(self.mean())
+            .map(|(square, mean)| (square - mean * mean).max(0.0))
+            .collect()
+    }
+
+    /// Mean entropy of the records, in bits; 0 without records, as are the other means.
+    pub fn entropy(&self) -> f64 {
+        self.per_record(self.scalars.entropy)
+    }
+
+    /// Mean largest probability.
+    pub fn confidence(&self) -> f64 {
+        self.per_record(self.scalars.confidence)
+    }
+
+    /// Mean distance of the largest probability to the second.
+    pub fn margin(&self) -> f64 {
+        self.per_record(self.scalars.margin)
+    }
+
+    /// How often each class was the most probable.
+    pub fn argmax_counts(&self) -> Vec<f64> {
+        let mut counts = vec![0.0; self.classes()];
+        for (class, count) in self.argmax.iter() {
+            counts[class as usize] = count as f64;
+        }
+        counts
+    }
+
+    /// The distribution of the records' entropies.
+    pub fn histogram(&self) -> &Histogram {
+        &self.histogram
+    }
+
+    fn per_record(&self, units: u128) -> f64 {
+        if self.records == 0 {
+            0.0
+        } else {
+            from_units(units) / self.records as f64
+        }
+    }
+}

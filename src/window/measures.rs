@@ -1,45 +1,178 @@
 //! The measures of a window: the table of names, and how each follows from a summary.
 
-use serde::{Deserialize, Serialize};
+mod values;
 
-/// A named number of a window.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Measure {
-    Confidence,
-    CrossEntropyBaseline,
-    EffectiveClasses,
-    Entropy,
-    EntropyNormalized,
-    EntropyP50,
-    EntropyP95,
-    EntropyP99,
-    EntropyShift,
-    Hellinger,
-    Information,
-    Jeffreys,
-    Js,
-    JsDistance,
-    Kl,
-    KlNoise,
-    KlReverse,
-    LabelKl,
-    Late,
-    Linf,
-    Margin,
-    MarginalEntropy,
-    Perplexity,
-    Records,
-    RejectedShare,
-    Silence,
-    Tv,
+pub use values::{Reference, contributions, measures};
+
+use std::collections::BTreeMap;
+
+use serde::ser::SerializeMap as _;
+use serde::{Deserialize, Serialize, Serializer};
+
+/// Declares the measures in one table, in order of name.
+macro_rules! measures {
+    ($($variant:ident $name:literal $unit:ident $needs:ident $most:expr;)*) => {
+        /// A named number of a window.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        pub enum Measure {
+            $(#[serde(rename = $name)] $variant,)*
+        }
+
+        impl Measure {
+            /// In order of name.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
+
+            pub fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name,)* }
+            }
+
+            pub fn unit(self) -> &'static str {
+                match self { $(Self::$variant => $unit,)* }
+            }
+
+            pub fn needs(self) -> Needs {
+                match self { $(Self::$variant => Needs::$needs,)* }
+            }
+
+            /// The greatest value that it can have over so many classes; none where there is no
+            /// bound, or none without their number. The least is 0.
+            pub fn greatest(self, classes: Option<usize>) -> Option<f64> {
+                let bounds: [(Self, fn(Option<usize>) -> Option<f64>); Self::ALL.len()] =
+                    [$((Self::$variant, $most),)*];
+                bounds[self as usize].1(classes)
+            }
+        }
+    };
 }
+
+const BITS: &str = "bits";
+const SHARE: &str = "share";
+const RECORDS: &str = "records";
+const CLASSES: &str = "classes";
+const SECONDS: &str = "seconds";
+/// A distance that has no unit.
+const NONE: &str = "";
 
 /// What a measure needs beside the window itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Needs {
     Window,
     Baseline,
-    /// Counts of the model as a whole: rejected_share, silence.
+    /// Counts of the model as a whole.
     Model,
+}
+
+measures! {
+    Confidence "confidence" SHARE Window one;
+    CrossEntropyBaseline "cross_entropy_baseline" BITS Baseline unbounded;
+    EffectiveClasses "effective_classes" CLASSES Window classes;
+    Entropy "entropy" BITS Window bits;
+    EntropyNormalized "entropy_normalized" SHARE Window one;
+    EntropyP50 "entropy_p50" BITS Window bits;
+    EntropyP95 "entropy_p95" BITS Window bits;
+    EntropyP99 "entropy_p99" BITS Window bits;
+    EntropyShift "entropy_shift" SHARE Baseline one;
+    Hellinger "hellinger" NONE Baseline one;
+    Information "information" BITS Window bits;
+    Jeffreys "jeffreys" BITS Baseline unbounded;
+    Js "js" BITS Baseline one;
+    JsDistance "js_distance" NONE Baseline one;
+    Kl "kl" BITS Baseline unbounded;
+    KlNoise "kl_noise" BITS Baseline unbounded;
+    KlReverse "kl_reverse" BITS Baseline unbounded;
+    LabelKl "label_kl" BITS Baseline unbounded;
+    Late "late" RECORDS Window unbounded;
+    Linf "linf" SHARE Baseline one;
+    Margin "margin" SHARE Window one;
+    MarginalEntropy "marginal_entropy" BITS Window bits;
+    Perplexity "perplexity" CLASSES Window classes;
+    Records "records" RECORDS Window unbounded;
+    RejectedShare "rejected_share" SHARE Model one;
+    Silence "silence" SECONDS Model unbounded;
+    Tv "tv" SHARE Baseline one;
+}
+
+fn unbounded(_: Option<usize>) -> Option<f64> {
+    None
+}
+
+fn one(_: Option<usize>) -> Option<f64> {
+    Some(1.0)
+}
+
+fn classes(classes: Option<usize>) -> Option<f64> {
+    classes.map(|classes| classes as f64)
+}
+
+fn bits(classes: Option<usize>) -> Option<f64> {
+    classes.map(|classes| (classes as f64).log2())
+}
+
+impl Measure {
+    /// The measure of this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL
+            .iter()
+            .copied()
+            .find(|measure| measure.name() == name)
+    }
+}
+
+/// Measures that exist, by name. All are finite.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(transparent)]
+pub struct Measures(pub BTreeMap<Measure, f64>);
+
+impl Measures {
+    pub fn get(&self, measure: Measure) -> Option<f64> {
+        self.0.get(&measure).copied()
+    }
+
+    pub fn insert(&mut self, measure: Measure, value: f64) {
+        self.0.insert(measure, value);
+    }
+}
+
+/// Counts of records as whole numbers, the rest as floats.
+impl Serialize for Measures {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(self.0.len()))?;
+        for (measure, &value) in &self.0 {
+            if measure.unit() == RECORDS {
+                map.serialize_entry(measure.name(), &(value as u64))?;
+            } else {
+                map.serialize_entry(measure.name(), &value)?;
+            }
+        }
+        map.end()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_is_in_order_of_name() {
+        assert!(
+            Measure::ALL
+                .windows(2)
+                .all(|pair| pair[0].name() < pair[1].name())
+        );
+        assert!(
+            Measure::ALL
+                .iter()
+                .all(|&m| Measure::from_name(m.name()) == Some(m))
+        );
+        assert_eq!(Measure::from_name("entropies"), None);
+    }
+
+    #[test]
+    fn counts_are_whole_numbers_in_json() {
+        let measures = Measures([(Measure::Records, 20.0), (Measure::Kl, 0.0)].into());
+        assert_eq!(
+            serde_json::to_string(&measures).unwrap(),
+            r#"{"kl":0.0,"records":20}"#
+        );
+    }
 }

@@ -1,6 +1,9 @@
 //! Panes, watermarks, sliding windows, and the measures of a window.
 
 pub mod measures;
+pub mod sliding;
+pub mod traffic;
+pub mod watermark;
 
 use serde::{Deserialize, Serialize};
 
@@ -11,7 +14,11 @@ pub enum WindowSpec {
     Time { length_ms: i64, slide_ms: i64 },
     /// Windows of at least `records`, one each `slide` records or more; event time is cut into
     /// slices of `slice_ms`.
-    Count { records: u64, slide: u64, slice_ms: i64 },
+    Count {
+        records: u64,
+        slide: u64,
+        slice_ms: i64,
+    },
 }
 
 impl WindowSpec {
@@ -20,6 +27,36 @@ impl WindowSpec {
         match *self {
             Self::Time { slide_ms, .. } => slide_ms,
             Self::Count { slice_ms, .. } => slice_ms,
+        }
+    }
+
+    /// Panes in a full time window; none for count windows.
+    pub fn panes(&self) -> Option<i64> {
+        match *self {
+            Self::Time {
+                length_ms,
+                slide_ms,
+            } => Some(length_ms / slide_ms),
+            Self::Count { .. } => None,
+        }
+    }
+
+    /// How wide the tiles of history are: the widest divisor of the length, in whole slides, that
+    /// is at most five minutes (or one slide, where that is wider). For count windows, the span
+    /// after which panes are no longer gathered into one tile.
+    pub fn tile_ms(&self) -> i64 {
+        const MOST_MS: i64 = 5 * 60 * 1000;
+        match *self {
+            Self::Count { .. } => MOST_MS,
+            Self::Time {
+                length_ms,
+                slide_ms,
+            } => {
+                let panes = length_ms / slide_ms;
+                let most = (MOST_MS / slide_ms).clamp(1, panes);
+                let widest = (1..=most).rev().find(|tile| panes % tile == 0).unwrap_or(1);
+                widest * slide_ms
+            }
         }
     }
 }

@@ -1,0 +1,162 @@
+//! The alert event, as consumers read it. Key order is the order of the fields.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use super::rule::Comparison;
+use crate::observation::{Millis, StreamKey, rfc3339};
+use crate::window::measures::Measures;
+
+/// The `ce_type` of an alert event.
+pub const EVENT_TYPE: &str = "io.klaxond.alert.v1";
+
+/// One state change of one alert, as published.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct AlertEvent {
+    pub id: String,
+    pub fingerprint: String,
+    pub status: Status,
+    pub model: String,
+    pub stream: StreamKey,
+    pub rule: String,
+    pub severity: String,
+    pub measure: String,
+    pub unit: &'static str,
+    pub value: f64,
+    pub threshold: f64,
+    pub comparison: Comparison,
+    pub starts_at: String,
+    pub ends_at: Option<String>,
+    pub diagnosis: Diagnosis,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub window: Option<WindowInfo>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub baseline: Option<BaselineInfo>,
+    pub measures: Measures,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    Firing,
+    Resolved,
+}
+
+impl Status {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Firing => "firing",
+            Self::Resolved => "resolved",
+        }
+    }
+}
+
+/// What changed, for a person.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Diagnosis {
+    pub summary: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub classes: Vec<ClassShift>,
+}
+
+/// One class's part in a shift.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ClassShift {
+    pub class: String,
+    /// Mean probability in the baseline.
+    pub baseline: f64,
+    /// Mean probability in the window.
+    pub window: f64,
+    /// Contribution to kl.
+    pub bits: f64,
+}
+
+/// Which window an event is about.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct WindowInfo {
+    pub start: String,
+    /// Exclusive.
+    pub end: String,
+    pub records: u64,
+    pub late: u64,
+    pub complete: bool,
+}
+
+/// Which baseline a window was measured against.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct BaselineInfo {
+    pub name: String,
+    pub version: u32,
+    /// Empty: the whole model's.
+    pub stream: StreamKey,
+    pub records: u64,
+    pub provisional: bool,
+}
+
+/// Names an alert: the same for every event of one rule on one stream.
+pub fn fingerprint(model: &str, stream: &StreamKey, rule: &str) -> String {
+    digest(&(model, stream, rule))
+}
+
+/// Names one event of one alert: a repeat carries the same.
+pub fn event_id(
+    model: &str,
+    stream: &StreamKey,
+    rule: &str,
+    starts_ms: Millis,
+    status: Status,
+) -> String {
+    digest(&(model, stream, rule, rfc3339(starts_ms), status))
+}
+
+/// First 32 hex digits of SHA-256 over the compact JSON array.
+fn digest(parts: &impl Serialize) -> String {
+    let json = serde_json::to_vec(parts).expect("strings and maps of strings are always JSON");
+    Sha256::digest(json)
+        .iter()
+        .take(16)
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}
+
+/// The CloudEvents 1.0 attributes of an event, as Kafka headers (binary mode).
+pub fn cloud_event_headers(event: &AlertEvent, group: &str) -> BTreeMap<String, String> {
+    let time = event.ends_at.as_ref().unwrap_or(&event.starts_at);
+    BTreeMap::from(
+        [
+            ("ce_id", event.id.as_str()),
+            ("ce_source", &format!("/klaxond/{group}/{}", event.model)),
+            ("ce_specversion", "1.0"),
+            ("ce_subject", &event.rule),
+            ("ce_time", time),
+            ("ce_type", EVENT_TYPE),
+            ("content-type", "application/json"),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned())),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `printf '["fraud",{"country":"DE","version":"7"},"uncertain"]' | sha256sum | cut -c1-32`
+    #[test]
+    fn fingerprint_is_the_digest_of_the_compact_array() {
+        let stream = StreamKey(
+            [("version", "7"), ("country", "DE")]
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .into(),
+        );
+        assert_eq!(
+            fingerprint("fraud", &stream, "uncertain"),
+            "19d0759ae4dca97cf726c95fbb857f37"
+        );
+        assert_eq!(
+            event_id("fraud", &stream, "uncertain", 1795428010000, Status::Firing),
+            "f67e565ef3219d1968752005fcfc15e4"
+        );
+    }
+}

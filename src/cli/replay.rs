@@ -1,0 +1,149 @@
+//! `klaxond replay`: records from a file through the same engine, windows and alerts as JSON lines.
+
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::records::{self, Cadence};
+use super::{Failure, Format, baseline, render};
+use crate::baseline::{Baseline, Source};
+use crate::clock;
+use crate::config::duration;
+use crate::engine::output::Output;
+use crate::engine::spec::{BaselineSpec, ModelSpec};
+use crate::engine::Engine;
+use crate::observation::Millis;
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The configuration file
+    #[arg(long)]
+    config: PathBuf,
+    /// Records, one value a line as it would be in Kafka; - is stdin
+    #[arg(long)]
+    input: PathBuf,
+    /// Which model's records they are; needed when the configuration has several
+    #[arg(long)]
+    model: Option<String>,
+    /// Learn the baseline from these records first, instead of taking the store's active one
+    #[arg(long)]
+    baseline_input: Option<PathBuf>,
+    /// The first record's time, where the model takes the time from Kafka (RFC 3339)
+    #[arg(long, value_parser = duration::parse_time, requires = "every")]
+    start: Option<Millis>,
+    /// The time between two records ("100ms")
+    #[arg(long, value_parser = duration::parse, requires = "start")]
+    every: Option<Millis>,
+    /// What to print
+    #[arg(long, value_enum, default_value_t = Format::Json)]
+    output: Format,
+}
+
+pub fn run(args: &Args) -> Result<(), Failure> {
+    let config = super::load(&args.config)?;
+    let spec = choose(&config.models, args.model.as_deref())?;
+    let cadence = args.start.zip(args.every);
+    let cadence = cadence.map(|(start_ms, every_ms)| Cadence { start_ms, every_ms });
+    let baseline = match &args.baseline_input {
+        Some(path) => Some(learn(spec, path, cadence, Source::Imported)?),
+        None => baseline::active(&config, spec)?,
+    };
+    let mut engine = engine(records::file_spec(spec));
+    engine.set_baseline(&spec.name, baseline.map(Arc::new));
+    let mut out = BufWriter::new(io::stdout().lock());
+    records::feed(&mut engine, spec, &args.input, cadence, clock::now_ms(), |engine| {
+        for output in engine.take_outputs() {
+            write(&mut out, &output, args.output)?;
+        }
+        Ok(())
+    })?;
+    out.flush()?;
+    Ok(())
+}
+
+/// The model of this name; without a name, the only one.
+pub fn choose<'a>(models: &'a [ModelSpec], name: Option<&str>) -> Result<&'a ModelSpec, Failure> {
+    let names = || models.iter().map(|m| m.name.as_str()).collect::<Vec<_>>().join(", ");
+    match (name, models) {
+        (None, [only]) => Ok(only),
+        (None, _) => Err(Failure::usage(format!("say which with --model: {}", names()))),
+        (Some(name), _) => models.iter().find(|model| model.name == name).ok_or_else(|| {
+            Failure::usage(format!("there is no model {name}; the configuration has {}", names()))
+        }),
+    }
+}
+
+fn engine(spec: ModelSpec) -> Engine {
+    Engine::new(vec![spec], None)
+}
+
+/// Learns a baseline from the records of a file, through the model's own decoder.
+pub fn learn(
+    spec: &ModelSpec,
+    path: &Path,
+    cadence: Option<Cadence>,
+    source: Source,
+) -> Result<Baseline, Failure> {
+    let forever = BaselineSpec::Learn { duration_ms: Millis::MAX };
+    let teacher = ModelSpec { baseline: forever, rules: Vec::new(), ..records::file_spec(spec) };
+    let mut engine = engine(teacher);
+    let mut rejected: u64 = 0;
+    let mut first = None;
+    let now_ms = clock::now_ms();
+    let count = records::feed(&mut engine, spec, path, cadence, now_ms, |engine| {
+        for output in engine.take_outputs() {
+            if let Output::Rejected(refused) = output {
+                rejected += 1;
+                first.get_or_insert(refused);
+            }
+        }
+        Ok(())
+    })?;
+    if let Some(first) = first {
+        tracing::warn!(
+            rejected,
+            records = count,
+            "records refused; the first is line {}: {}: {}",
+            first.offset + 1,
+            first.rejection.reason,
+            first.rejection.detail
+        );
+    }
+    let name = match &spec.baseline {
+        BaselineSpec::Named(name) => name,
+        BaselineSpec::None | BaselineSpec::Learn { .. } => &spec.name,
+    };
+    engine.learnt(&spec.name, name, source, now_ms).ok_or_else(|| {
+        let why = format!("none of the {count} records of {} is usable", path.display());
+        Failure::Failed(anyhow::anyhow!(why))
+    })
+}
+
+fn write(out: &mut impl Write, output: &Output, format: Format) -> Result<(), Failure> {
+    match (format, output) {
+        (Format::Json, Output::Window(event)) => line(out, "window", event)?,
+        (Format::Json, Output::Alert(event)) => line(out, "alert", event)?,
+        (Format::Json, Output::Rejected(refused)) => {
+            let (reason, number) = (refused.rejection.reason, refused.offset + 1);
+            writeln!(out, r#"{{"type":"rejected","reason":"{reason}","line":{number}}}"#)?;
+        }
+        (Format::Text, Output::Window(event)) => writeln!(out, "{}", render::window(event))?,
+        (Format::Text, Output::Alert(event)) => writeln!(out, "{}", render::alert(event))?,
+        (Format::Text, Output::Rejected(refused)) => {
+            let (rejection, number) = (&refused.rejection, refused.offset + 1);
+            writeln!(out, "line {number} refused: {}: {}", rejection.reason, rejection.detail)?;
+        }
+        (_, Output::History(_) | Output::Learnt(_)) => {}
+    }
+    Ok(())
+}
+
+/// The event as one JSON line, its type first.
+fn line(out: &mut impl Write, kind: &str, event: &impl Serialize) -> Result<(), Failure> {
+    let json = serde_json::to_string(event)?;
+    let fields = json.strip_prefix('{').unwrap_or(&json);
+    writeln!(out, r#"{{"type":"{kind}",{fields}"#)?;
+    Ok(())
+}

@@ -1,0 +1,163 @@
+//! The engine's state as bytes, and back.
+//!
+//! A checkpoint holds everything that decisions depend on: panes, partition times, alert states,
+//! learning, positions, and the outbox. It says nothing of the configuration; what no longer fits
+//! it after a restart (a rule that is gone, another window, other dimensions or classes) ends or
+//! begins anew, and firing alerts that go with it are resolved, saying so.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::outbox::Outbox;
+use super::restore::Lost;
+use super::state::State;
+use super::{Engine, PartitionId, TopicPartition};
+use crate::alert::rule::Rule;
+use crate::observation::{Millis, StreamKey};
+use crate::window::watermark::PartitionTime;
+
+/// The version of the bytes that this build writes. Older ones stay readable.
+pub const FORMAT: u16 = 1;
+
+/// Why bytes are not a checkpoint that this build can go on from.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckpointError {
+    #[error("checkpoint format {found} is newer than this build's ({FORMAT})")]
+    Newer { found: u16 },
+    #[error("checkpoint cannot be read: {0}")]
+    Malformed(String),
+}
+
+#[derive(Serialize)]
+struct Write<'a> {
+    models: BTreeMap<&'a str, WriteModel<'a>>,
+    positions: BTreeMap<TopicPartition, i64>,
+    outbox: &'a Outbox,
+}
+
+#[derive(Serialize)]
+struct WriteModel<'a> {
+    rules: &'a [Rule],
+    times: BTreeMap<&'a TopicPartition, &'a PartitionTime>,
+    state: &'a State,
+}
+
+#[derive(Deserialize)]
+struct Read {
+    models: BTreeMap<String, ReadModel>,
+    positions: BTreeMap<TopicPartition, i64>,
+    outbox: Outbox,
+}
+
+#[derive(Deserialize)]
+struct ReadModel {
+    rules: Vec<Rule>,
+    times: BTreeMap<TopicPartition, PartitionTime>,
+    state: State,
+}
+
+/// An alert that fires, as the alerts topic has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FiringAlert {
+    pub model: String,
+    pub stream: StreamKey,
+    pub rule: String,
+    pub starts_ms: Millis,
+}
+
+impl Engine {
+    /// The state as bytes. Outputs must have been taken: what is not in the outbox is not in the
+    /// checkpoint.
+    pub fn checkpoint(&self) -> Vec<u8> {
+        let at = |id: PartitionId| &self.partitions[id.0].at;
+        let models = self.models.iter().map(|model| {
+            let written = WriteModel {
+                rules: &model.spec.rules,
+                times: model
+                    .times
+                    .iter()
+                    .map(|(&id, time)| (at(id), time))
+                    .collect(),
+                state: model.decide.state(),
+            };
+            (model.spec.name.as_str(), written)
+        });
+        let write = Write {
+            models: models.collect(),
+            positions: self.positions(),
+            outbox: &self.outbox,
+        };
+        postcard::to_extend(&write, FORMAT.to_le_bytes().to_vec())
+            .expect("plain data into memory has nothing to fail on")
+    }
+
+    /// Goes on from a checkpoint, in an engine to which its partitions have been added. Gives what
+    /// was ended or begun anew because the configuration no longer fits it, for the log.
+    ///
+    /// # Errors
+    /// Bytes of a newer build, or no checkpoint at all; the engine is then as it was.
+    pub fn restore(&mut self, bytes: &[u8]) -> Result<Vec<String>, CheckpointError> {
+        let malformed = |what: &str| CheckpointError::Malformed(what.to_owned());
+        let (format, body) = bytes
+            .split_first_chunk()
+            .ok_or_else(|| malformed("too short"))?;
+        let found = u16::from_le_bytes(*format);
+        if found > FORMAT {
+            return Err(CheckpointError::Newer { found });
+        }
+        let read: Read = postcard::from_bytes(body).map_err(|e| malformed(&e.to_string()))?;
+
+        let mut notes = Vec::new();
+        self.outbox = read.outbox;
+        for partition in &mut self.partitions {
+            partition.position = read.positions.get(&partition.at).copied();
+        }
+        let mut stored = read.models;
+        for model in &mut self.models {
+            let Some(before) = stored.remove(&model.spec.name) else {
+                continue;
+            };
+            for (&id, time) in &mut model.times {
+                let at = &self.partitions[id.0].at;
+                *time = before.times.get(at).cloned().unwrap_or_default();
+            }
+            let lost = model.decide.restore(before.state, &before.rules);
+            notes.extend(lost.into_iter().map(|lost| note(&model.spec.name, lost)));
+            self.outputs.append(&mut model.decide.take_outputs());
+            for (key, classes) in model.decide.known_streams() {
+                model.summarise.know(key, classes.to_vec());
+            }
+        }
+        for (name, before) in stored {
+            let why = "ends because its model is no longer configured";
+            self.outputs
+                .extend(before.state.abandon(&name, &before.rules, why));
+            notes.push(format!(
+                "model {name} is no longer configured: its state is dropped"
+            ));
+        }
+        Ok(notes)
+    }
+
+    /// Takes up, in an engine without state, where another instance left off: alerts that fire,
+    /// and the number that its outbox had reached.
+    pub fn take_over(&mut self, outbox_number: u64, firing: Vec<FiringAlert>) {
+        self.outbox = Outbox::after(outbox_number);
+        for alert in firing {
+            if let Some(model) = self.models.iter_mut().find(|m| m.spec.name == alert.model) {
+                model.decide.seed(alert.stream, alert.rule, alert.starts_ms);
+            }
+        }
+    }
+}
+
+fn note(model: &str, lost: Lost) -> String {
+    match lost {
+        Lost::Windows => format!("model {model} has another window: its windows begin anew"),
+        Lost::Stream(stream) => {
+            format!("stream {stream} of model {model} does not fit the configuration: dropped")
+        }
+        Lost::Rule(rule) => format!("rule {rule} of model {model} is gone: its alerts end"),
+    }
+}

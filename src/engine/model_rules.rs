@@ -1,0 +1,102 @@
+//! Decisions on the model's own counts: `rejected_share` and `silence`.
+//!
+//! Rejections are judged with the window that is due; while event time stands still, because a
+//! producer broke and every record is refused, as they come. `silence` is the wall clock's, which
+//! is given.
+
+use super::decide::Decide;
+use super::judge::{self, Measured};
+use super::state::OpenCell;
+use crate::observation::{Millis, StreamKey};
+use crate::window::measures::Measure;
+use crate::window::watermark::Watermark;
+
+impl Decide {
+    /// Steps the rules on `rejected_share`: on the window that is due, or, when nothing but
+    /// rejections came, on a window without records.
+    pub(super) fn judge_rejections(&mut self, whole: Option<Measured>, end_ms: Millis) {
+        let Some(share) = self.state.traffic.rejected_share() else {
+            return;
+        };
+        let due = whole.or_else(|| {
+            let one = self.state.streams.get(&StreamKey::whole())?;
+            let latest = one
+                .view
+                .latest
+                .as_deref()
+                .filter(|latest| latest.at_ms == end_ms);
+            latest.cloned()
+        });
+        let mut measured =
+            due.unwrap_or_else(|| Measured::moment(end_ms, 0, Measure::RejectedShare, share));
+        measured.records = self.state.traffic.total();
+        let silent = self.silent_to_ms.is_some_and(|to| end_ms <= to);
+        self.judge_model(Measure::RejectedShare, &measured, silent);
+    }
+
+    fn judge_model(&mut self, measure: Measure, measured: &Measured, silent: bool) {
+        for rule in self
+            .spec
+            .rules
+            .iter()
+            .filter(|rule| rule.measure == measure)
+        {
+            self.outputs.extend(judge::step(
+                &self.spec.name,
+                rule,
+                &StreamKey::whole(),
+                &mut self.state.model_alerts,
+                measured,
+                None,
+                silent,
+            ));
+        }
+    }
+
+    /// A second or so has passed: `now_ms` by the wall clock. Decides what does not wait for
+    /// event time: `silence`, and rejections while event time stands still.
+    pub fn tick(&mut self, watermark: Watermark, caught_up: bool, now_ms: Millis) {
+        if let Watermark::Standstill { .. } = watermark {
+            self.judge_standing_rejections(now_ms);
+        }
+        let last_ms = *self.state.last_arrival_ms.get_or_insert(now_ms);
+        // Until the topics have been read to their ends, silence may be ours and not the model's.
+        if caught_up {
+            let seconds = (now_ms - last_ms).max(0) as f64 / 1000.0;
+            let measured = Measured::moment(now_ms, u64::MAX, Measure::Silence, seconds);
+            self.judge_model(Measure::Silence, &measured, false);
+        }
+    }
+
+    /// Records arrived at `now_ms` by the wall clock.
+    pub fn arrived(&mut self, now_ms: Millis) {
+        self.state.last_arrival_ms = Some(now_ms);
+    }
+
+    fn judge_standing_rejections(&mut self, now_ms: Millis) {
+        let waiting = |cell: &mut OpenCell| {
+            if cell.streams.is_empty() {
+                std::mem::take(&mut cell.rejected)
+            } else {
+                0
+            }
+        };
+        let rejected: u64 = std::mem::take(&mut self.state.untimed_rejections)
+            + self.state.open.values_mut().map(waiting).sum::<u64>();
+        self.state
+            .open
+            .retain(|_, cell| !cell.streams.is_empty() || cell.rejected > 0);
+        if rejected == 0 {
+            return;
+        }
+        let end_ms = self
+            .state
+            .next
+            .map(|next| next * self.spec.window.cell_ms());
+        self.state
+            .traffic
+            .close(&self.spec.window, end_ms.unwrap_or_default(), 0, rejected);
+        let at_ms = end_ms.unwrap_or(now_ms);
+        self.judge_rejections(None, at_ms);
+    }
+}

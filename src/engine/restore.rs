@@ -1,0 +1,168 @@
+//! Decisions after a restart: from a checkpoint under a configuration that may have changed, or
+//! from what another instance published.
+
+use std::collections::BTreeMap;
+
+use super::decide::Decide;
+use super::judge::{self, Alert};
+use super::output::Output;
+use super::spec::ModelSpec;
+use super::state::{State, StreamState};
+use crate::alert::rule::Rule;
+use crate::alert::state::AlertState;
+use crate::observation::{Millis, StreamKey};
+
+/// Alerts that fire on streams that have not been seen since: rule to `starts_ms`, by stream.
+pub type Seeds = BTreeMap<StreamKey, BTreeMap<String, Millis>>;
+
+/// What of a state does not fit the configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Lost {
+    Windows,
+    Stream(StreamKey),
+    Rule(String),
+}
+
+impl Decide {
+    /// Goes on from `before`, made under `rules`. Gives what no longer fits.
+    pub fn restore(&mut self, mut before: State, rules: &[Rule]) -> Vec<Lost> {
+        let spec = std::sync::Arc::clone(&self.spec);
+        let mut lost = Vec::new();
+        let at_ms = before.decided_to_ms();
+        let mut ended = Vec::new();
+        for rule in rules
+            .iter()
+            .filter(|rule| !spec.rules.iter().any(|now| same(now, rule)))
+        {
+            ended.extend(before.end_alerts(
+                &spec.name,
+                rule,
+                at_ms,
+                "ends because its rule is gone",
+            ));
+            lost.push(Lost::Rule(rule.name.clone()));
+        }
+        if before.window != spec.window {
+            // Panes cannot be cut anew.
+            let mut fresh = State::new(&spec);
+            fresh.counters = before.counters;
+            let old = std::mem::replace(&mut before, fresh);
+            let why = "ends because the model's window was changed";
+            ended.extend(old.abandon(&spec.name, &spec.rules, why));
+            lost.push(Lost::Windows);
+        }
+        let misfits: Vec<StreamKey> = before
+            .streams
+            .iter()
+            .filter(|(k, s)| !fits(&spec, k, s))
+            .map(|(k, _)| k.clone())
+            .collect();
+        for key in misfits {
+            if let Some(mut stream) = before.streams.remove(&key) {
+                let why = "ends because the model's dimensions or classes were changed";
+                for rule in &spec.rules {
+                    if let Some(alert) = stream.alerts.get_mut(&rule.name) {
+                        ended.extend(judge::end(&spec.name, rule, &key, alert, at_ms, why));
+                    }
+                }
+            }
+            for cell in before.open.values_mut() {
+                cell.streams.remove(&key);
+            }
+            lost.push(Lost::Stream(key));
+        }
+        before
+            .whole
+            .take_if(|whole| spec.classes.as_ref().is_some_and(|c| *c != whole.classes));
+        self.state = before;
+        self.outputs.extend(ended);
+        lost
+    }
+
+    /// Takes up an alert that fires, whose stream this instance has not seen.
+    pub fn seed(&mut self, stream: StreamKey, rule: String, starts_ms: Millis) {
+        let Some(found) = self.spec.rules.iter().find(|known| known.name == rule) else {
+            return;
+        };
+        if super::decide::is_model_rule(found) {
+            self.state.model_alerts.insert(rule, firing(starts_ms));
+        } else {
+            self.state
+                .seeds
+                .entry(stream)
+                .or_default()
+                .insert(rule, starts_ms);
+        }
+    }
+
+    /// The streams of the state with their classes.
+    pub fn known_streams(&self) -> impl Iterator<Item = (&StreamKey, &[String])> {
+        let closed = self
+            .state
+            .streams
+            .iter()
+            .map(|(key, s)| (key, s.classes.as_slice()));
+        let open = self.state.open.values().flat_map(|cell| &cell.streams);
+        open.map(|(key, s)| (key, s.classes.as_slice()))
+            .chain(closed)
+    }
+}
+
+impl State {
+    /// Ends every alert of the state, where the model or its windows are gone.
+    pub fn abandon(mut self, model: &str, rules: &[Rule], why: &str) -> Vec<Output> {
+        let at_ms = self.decided_to_ms();
+        rules
+            .iter()
+            .flat_map(|rule| self.end_alerts(model, rule, at_ms, why))
+            .collect()
+    }
+
+    fn decided_to_ms(&self) -> Millis {
+        self.next
+            .unwrap_or_default()
+            .saturating_mul(self.window.cell_ms())
+    }
+
+    fn end_alerts(&mut self, model: &str, rule: &Rule, at_ms: Millis, why: &str) -> Vec<Output> {
+        let whole = StreamKey::whole();
+        let of_streams = self.streams.iter_mut().map(|(key, s)| (key, &mut s.alerts));
+        let of_whole = self.whole.iter_mut().map(|s| (&whole, &mut s.alerts));
+        let of_model = [(&whole, &mut self.model_alerts)];
+        of_model
+            .into_iter()
+            .chain(of_whole)
+            .chain(of_streams)
+            .filter_map(|(key, alerts)| {
+                let mut alert = alerts.remove(&rule.name)?;
+                judge::end(model, rule, key, &mut alert, at_ms, why)
+            })
+            .collect()
+    }
+}
+
+/// An alert that has fired since `starts_ms`.
+pub fn firing(starts_ms: Millis) -> Alert {
+    let state = AlertState::Firing {
+        starts_ms,
+        clear_since_ms: None,
+    };
+    Alert { state, last: None }
+}
+
+/// Whether an alert of the one rule goes on under the other.
+fn same(now: &Rule, before: &Rule) -> bool {
+    now.name == before.name
+        && now.measure == before.measure
+        && now.comparison == before.comparison
+        && now.scope == before.scope
+}
+
+fn fits(spec: &ModelSpec, key: &StreamKey, stream: &StreamState) -> bool {
+    let dimensions = spec.decoder.dimensions.iter().map(|(name, _)| name);
+    let classes_fit = spec
+        .classes
+        .as_ref()
+        .is_none_or(|classes| *classes == stream.classes);
+    classes_fit && (*key == StreamKey::overflow() || key.0.keys().eq(dimensions))
+}

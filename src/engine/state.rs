@@ -1,0 +1,192 @@
+//! Everything that one model's decisions depend on.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::judge::{Alerts, Measured};
+use super::output::HistoryEntry;
+use super::restore::{Seeds, firing};
+use super::spec::{BaselineSpec, ModelSpec};
+use crate::baseline::Baseline;
+use crate::baseline::learner::Learner;
+use crate::baseline::yardstick::Yardstick;
+use crate::observation::{Millis, StreamKey};
+use crate::summary::Summary;
+use crate::window::WindowSpec;
+use crate::window::sliding::{Pane, Sliding};
+use crate::window::traffic::Traffic;
+use crate::window::watermark::Cell;
+
+/// Everything that one model's decisions depend on; part of the checkpoint.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct State {
+    pub(super) window: WindowSpec,
+    /// The next cell to close; none before any has.
+    pub(super) next: Option<Cell>,
+    pub(super) open: BTreeMap<Cell, OpenCell>,
+    pub(super) streams: BTreeMap<StreamKey, StreamState>,
+    /// All streams together, for a model with dimensions.
+    pub(super) whole: Option<StreamState>,
+    pub(super) traffic: Traffic,
+    /// Rejections from partitions that have given no time yet.
+    pub(super) untimed_rejections: u64,
+    /// Of the rules on `rejected_share` and `silence`.
+    pub(super) model_alerts: Alerts,
+    /// Alerts that fire on streams that have not been seen since a takeover.
+    pub(super) seeds: Seeds,
+    pub(super) learning: Option<Learner>,
+    /// By the wall clock.
+    pub(super) last_arrival_ms: Option<Millis>,
+    pub counters: Counters,
+}
+
+/// Totals since the state began.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counters {
+    /// Records in panes.
+    pub records: u64,
+    pub rejected: u64,
+    /// Counted, but not in every window that covers them.
+    pub late: u64,
+    /// Dropped: older than every window still to come.
+    pub too_late: u64,
+    pub windows: u64,
+}
+
+/// A cell that has not closed.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct OpenCell {
+    pub(super) streams: BTreeMap<StreamKey, OpenStream>,
+    pub(super) rejected: u64,
+}
+
+/// One stream's records in an open cell.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct OpenStream {
+    pub(super) classes: Vec<String>,
+    pub(super) on_time: Option<Summary>,
+    /// By the cell that they belong to.
+    pub(super) late: BTreeMap<Cell, Summary>,
+}
+
+/// One stream.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct StreamState {
+    pub(super) classes: Vec<String>,
+    pub(super) sliding: Sliding,
+    pub(super) alerts: Alerts,
+    /// When the newest cell that held records of it ended.
+    pub(super) active_ms: Millis,
+    /// History being gathered.
+    pub(super) tile: Option<Pane>,
+    #[serde(skip)]
+    pub(super) view: View,
+}
+
+/// What follows from the state and the active baseline; made again after a restart.
+#[derive(Clone, Debug, Default)]
+pub(super) struct View {
+    /// None: not looked up yet.
+    pub(super) yardstick: Option<Option<Arc<Yardstick>>>,
+    pub(super) latest: Option<Arc<Measured>>,
+}
+
+/// A view never makes two states differ.
+impl PartialEq for View {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl State {
+    pub(super) fn new(spec: &ModelSpec) -> Self {
+        let learning = matches!(spec.baseline, BaselineSpec::Learn { .. });
+        Self {
+            window: spec.window,
+            next: None,
+            open: BTreeMap::new(),
+            streams: BTreeMap::new(),
+            whole: None,
+            traffic: Traffic::default(),
+            untimed_rejections: 0,
+            model_alerts: Alerts::new(),
+            seeds: Seeds::new(),
+            learning: learning.then(|| Learner::new(spec.window)),
+            last_arrival_ms: None,
+            counters: Counters::default(),
+        }
+    }
+}
+
+impl StreamState {
+    pub(super) fn new(
+        classes: Vec<String>,
+        active_ms: Millis,
+        seeds: Option<BTreeMap<String, Millis>>,
+    ) -> Self {
+        let seeds = seeds.unwrap_or_default();
+        Self {
+            sliding: Sliding::new(classes.len()),
+            classes,
+            alerts: seeds
+                .into_iter()
+                .map(|(rule, starts_ms)| (rule, firing(starts_ms)))
+                .collect(),
+            active_ms,
+            tile: None,
+            view: View::default(),
+        }
+    }
+
+    pub(super) fn yardstick(
+        &mut self,
+        spec: &ModelSpec,
+        baseline: Option<&Arc<Baseline>>,
+        key: &StreamKey,
+    ) -> Option<Arc<Yardstick>> {
+        let classes = &self.classes;
+        self.view
+            .yardstick
+            .get_or_insert_with(|| {
+                let least = spec.min_baseline_records;
+                Yardstick::new(baseline?, key, classes, least).map(Arc::new)
+            })
+            .clone()
+    }
+
+    /// Gathers a pane that left the window into the tile; gives the tile before it when full.
+    pub(super) fn gather(
+        &mut self,
+        spec: &ModelSpec,
+        key: &StreamKey,
+        pane: Pane,
+    ) -> Option<HistoryEntry> {
+        let tile_ms = spec.window.tile_ms();
+        let same = |tile: &Pane| match spec.window {
+            WindowSpec::Time { .. } => {
+                tile.start_ms.div_euclid(tile_ms) == pane.start_ms.div_euclid(tile_ms)
+            }
+            WindowSpec::Count { .. } => pane.end_ms - tile.start_ms <= tile_ms,
+        };
+        match &mut self.tile {
+            Some(tile) if same(tile) => {
+                tile.absorb(&pane);
+                None
+            }
+            tile => tile.replace(pane).map(|full| self.entry(spec, key, full)),
+        }
+    }
+
+    pub(super) fn entry(&self, spec: &ModelSpec, key: &StreamKey, tile: Pane) -> HistoryEntry {
+        HistoryEntry {
+            model: spec.name.clone(),
+            stream: key.clone(),
+            classes: self.classes.clone(),
+            start_ms: tile.start_ms,
+            end_ms: tile.end_ms,
+            summary: tile.summary,
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! Fixed-point sums, one a class.
+//!
+//! A unit is 2^-40, so a number in [0, 1] is at most 2^40 and 64 bits hold the sum of 2^24 - 1 of
+//! them. The width follows from the number of records alone: two sums of the same records are equal
+//! whatever way they were merged.
+
+/// Records of which 64-bit lanes are sure to hold the sum.
+const NARROW_RECORDS: u64 = 1 << 24;
+
+/// 2^40.
+const UNITS: f64 = (1_u64 << 40) as f64;
+
+/// A non-negative number in units of 2^-40, rounded to nearest. NaN and negative numbers, which
+/// valid distributions do not have, count as 0.
+pub fn to_units(value: f64) -> u64 {
+    // `as` saturates, and takes NaN to 0.
+    (value * UNITS).round_ties_even() as u64
+}
+
+/// Back to a number.
+pub fn from_units(units: u128) -> f64 {
+    units as f64 / UNITS
+}
+
+/// Sums over records of numbers in [0, 1].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Lanes {
+    /// Of fewer than 2^24 records.
+    Narrow(Vec<u64>),
+    Wide(Vec<u128>),
+}
+
+impl Lanes {
+    pub fn new(lanes: usize) -> Self {
+        Self::Narrow(vec![0; lanes])
+    }
+
+    /// Makes the width right for so many records, before more are added or after some are gone.
+    pub fn fit(&mut self, records: u64) {
+        match self {
+            Self::Narrow(lanes) if records >= NARROW_RECORDS => {
+                *self = Self::Wide(lanes.iter().map(|&lane| lane.into()).collect());
+            }
+            Self::Wide(lanes) if records < NARROW_RECORDS => {
+                // Each is below 2^64: at most 2^40 a record.
+                *self = Self::Narrow(lanes.iter().map(|&lane| lane as u64).collect());
+            }
+            Self::Narrow(_) | Self::Wide(_) => {}
+        }
+    }
+
+    /// Adds `map` of each value to its lane. The width must fit.
+    pub fn add(&mut self, values: &[f64], map: impl Fn(f64) -> f64) {
+        match self {
+            Self::Narrow(lanes) => {
+                for (lane, &value) in lanes.iter_mut().zip(values) {
+                    *lane += to_units(map(value));
+                }
+            }
+            Self::Wide(lanes) => {
+                for (lane, &value) in lanes.iter_mut().zip(values) {
+                    *lane += u128::from(to_units(map(value)));
+                }
+            }
+        }
+    }
+
+    /// Adds the lanes of `other`. The width must fit the records of both.
+    pub fn merge(&mut self, other: &Self) {
+        match (&mut *self, other) {
+            (Self::Narrow(lanes), Self::Narrow(more)) => zip(lanes, more, |a, b| *a += b),
+            (Self::Wide(lanes), Self::Wide(more)) => zip(lanes, more, |a, b| *a += b),
+            (Self::Wide(lanes), Self::Narrow(more)) => zip(lanes, more, |a, b| *a += u128::from(b)),
+            (Self::Narrow(_), Self::Wide(_)) => {
+                self.fit(NARROW_RECORDS);
+                self.merge(other);
+            }
+        }
+    }
+
+    /// Takes the lanes of `other`, which were merged before, away.
+    pub fn subtract(&mut self, other: &Self) {
+        match (&mut *self, other) {
+            (Self::Narrow(lanes), Self::Narrow(less)) => zip(lanes, less, |a, b| *a -= b),
+            (Self::Wide(lanes), Self::Wide(less)) => zip(lanes, less, |a, b| *a -= b),
+            (Self::Wide(lanes), Self::Narrow(less)) => zip(lanes, less, |a, b| *a -= u128::from(b)),
+            (Self::Narrow(_), Self::Wide(_)) => {
+                self.fit(NARROW_RECORDS);
+                self.subtract(other);
+            }
+        }
+    }
+
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Narrow(lanes) => lanes.len(),
+            Self::Wide(lanes) => lanes.len(),
+        }
+    }
+
+    /// The lanes in units.
+    pub fn units(&self) -> impl Iterator<Item = u128> {
+        let (narrow, wide): (&[u64], &[u128]) = match self {
+            Self::Narrow(lanes) => (lanes, &[]),
+            Self::Wide(lanes) => (&[], lanes),
+        };
+        narrow
+            .iter()
+            .map(|&lane| lane.into())
+            .chain(wide.iter().copied())
+    }
+
+    /// Of sums in units, for so many records; none where one is more than so many records can give.
+    pub fn of(units: &[u128], records: u64) -> Option<Self> {
+        let most = u128::from(records) << 40;
+        if units.iter().any(|&lane| lane > most) {
+            return None;
+        }
+        let mut lanes = Self::Wide(units.to_vec());
+        lanes.fit(records);
+        Some(lanes)
+    }
+}
+
+fn zip<A, B: Copy>(lanes: &mut [A], others: &[B], each: impl Fn(&mut A, B)) {
+    for (lane, &other) in lanes.iter_mut().zip(others) {
+        each(lane, other);
+    }
+}

@@ -1,0 +1,66 @@
+//! How many records of a model were refused, over the same stretch of event time as its windows.
+
+use std::collections::VecDeque;
+
+use serde::{Deserialize, Serialize};
+
+use super::WindowSpec;
+use crate::observation::Millis;
+
+/// Records and rejections of a whole model, by closed cell.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Traffic {
+    cells: VecDeque<Counts>,
+    records: u64,
+    rejected: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+struct Counts {
+    end_ms: Millis,
+    records: u64,
+    rejected: u64,
+}
+
+impl Traffic {
+    /// Adds to the cell that ends at `end_ms`, the newest so far, and forgets what left the window.
+    pub fn close(&mut self, spec: &WindowSpec, end_ms: Millis, records: u64, rejected: u64) {
+        if records + rejected > 0 {
+            self.cells.push_back(Counts {
+                end_ms,
+                records,
+                rejected,
+            });
+            self.records += records;
+            self.rejected += rejected;
+        }
+        while let Some(oldest) = self.cells.front().copied() {
+            let gone = match *spec {
+                WindowSpec::Time { length_ms, .. } => oldest.end_ms <= end_ms - length_ms,
+                WindowSpec::Count { records, .. } => {
+                    self.total() - oldest.records - oldest.rejected >= records
+                }
+            };
+            if !gone {
+                break;
+            }
+            self.cells.pop_front();
+            self.records -= oldest.records;
+            self.rejected -= oldest.rejected;
+        }
+    }
+
+    /// Records and rejections in the window.
+    pub fn total(&self) -> u64 {
+        self.records + self.rejected
+    }
+
+    pub fn rejected(&self) -> u64 {
+        self.rejected
+    }
+
+    /// Rejections per record that came, in [0, 1]; none when nothing came.
+    pub fn rejected_share(&self) -> Option<f64> {
+        (self.total() > 0).then(|| self.rejected as f64 / self.total() as f64)
+    }
+}
