@@ -47,7 +47,11 @@ pub fn stream(country: &str) -> StreamKey {
 }
 
 pub fn summary() -> Summary {
-    Summary::new(2)
+    let mut summary = Summary::new(2);
+    for time_ms in 0..3 {
+        summary.add(&[0.25, 0.75], time_ms);
+    }
+    summary
 }
 
 pub fn entry(model: &str, country: &str, start_ms: Millis, end_ms: Millis) -> HistoryEntry {
@@ -65,7 +69,6 @@ pub fn entry(model: &str, country: &str, start_ms: Millis, end_ms: Millis) -> Hi
 pub fn new_baseline(name: &str, activate: bool) -> NewBaseline {
     NewBaseline {
         baseline: baseline(name),
-        records: 120_000,
         activate,
     }
 }
