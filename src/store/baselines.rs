@@ -21,8 +21,6 @@ const VERSIONS_FORMAT: u8 = 1;
 pub struct NewBaseline {
     /// Its version is assigned by the store, whatever it says.
     pub baseline: Baseline,
-    /// In the summary of the whole.
-    pub records: u64,
     /// Whether it becomes the active version of its name.
     pub activate: bool,
 }
@@ -51,14 +49,14 @@ pub struct About {
 }
 
 impl About {
-    pub(super) fn of(baseline: &Baseline, records: u64) -> Self {
+    pub(super) fn of(baseline: &Baseline) -> Self {
         Self {
             name: baseline.name.clone(),
             version: baseline.version,
             model: baseline.model.clone(),
             source: baseline.source,
             created_ms: baseline.created_ms,
-            records,
+            records: baseline.whole.summary.records(),
             streams: baseline.streams.len() as u64,
         }
     }
@@ -148,12 +146,7 @@ impl Store {
         // The tree does not see what is in the batch, and a name may come twice.
         let mut names: BTreeMap<&str, Versions> = BTreeMap::new();
         let mut assigned = Vec::with_capacity(new.len());
-        for NewBaseline {
-            baseline,
-            records,
-            activate,
-        } in new
-        {
+        for NewBaseline { baseline, activate } in new {
             let name = baseline.name.as_str();
             let mut versions = match names.get(name) {
                 Some(versions) => *versions,
@@ -170,7 +163,7 @@ impl Store {
                 version,
                 ..baseline.clone()
             };
-            let about = About::of(&baseline, *records);
+            let about = About::of(&baseline);
             let key = key::baseline_info(name, version);
             self.put_value(
                 batch,
@@ -262,8 +255,8 @@ mod tests {
         assert_eq!(store.baseline("b", 2).unwrap(), None);
         assert_eq!(store.baseline("c", 1).unwrap(), None);
         assert_eq!(store.active("b").unwrap(), None);
-        let about = About::of(&stored, 120_000);
-        assert_eq!(about.streams, 2);
+        let about = About::of(&stored);
+        assert_eq!((about.records, about.streams), (3, 2));
         assert_eq!(
             store.baselines().unwrap(),
             [BaselineInfo {

@@ -302,6 +302,16 @@ mod tests {
         assert!(get(&tree, b"k").is_ok());
     }
 
+    #[test]
+    fn content_is_decoded_whole_and_in_its_own_format() {
+        let bytes = encode(3, &7_u8).unwrap();
+        assert_eq!(decode::<u8>(3, &bytes).unwrap(), 7);
+        let said = |format, bytes: &[u8]| decode::<u8>(format, bytes).unwrap_err().to_string();
+        assert_eq!(said(3, &[3, 7, 0]), "1 bytes follow its content");
+        assert_eq!(said(2, &bytes), "it has format 3, this build knows 2");
+        assert_eq!(said(3, &[]), "it is empty");
+    }
+
     proptest! {
         #[test]
         fn any_bytes_are_taken_as_a_head_without_a_panic(mut bytes: Vec<u8>) {

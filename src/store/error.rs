@@ -41,11 +41,11 @@ pub enum StoreError {
         what: &'static str,
         detail: postcard::Error,
     },
-    #[error("the store at {} cannot be {action}", path.display())]
+    #[error("the store at {} cannot be {action}: {error}", path.display())]
     Io {
         action: &'static str,
         path: PathBuf,
-        source: io::Error,
+        error: io::Error,
     },
     /// What reached the disk is unknown until the store is opened again.
     #[error("the store at {} takes no more writes because one failed: restart", path.display())]
@@ -64,16 +64,16 @@ impl StoreError {
         let path = path.to_owned();
         match error {
             // sled wraps the refused lock in an error of kind Other; only its text tells.
-            sled::Error::Io(source)
-                if source.to_string().starts_with("could not acquire lock")
-                    && source.to_string().contains("WouldBlock") =>
+            sled::Error::Io(error)
+                if error.to_string().starts_with("could not acquire lock")
+                    && error.to_string().contains("WouldBlock") =>
             {
                 Self::Locked { path }
             }
-            sled::Error::Io(source) => Self::Io {
+            sled::Error::Io(error) => Self::Io {
                 action,
                 path,
-                source,
+                error,
             },
             other => Self::Damaged {
                 path,
@@ -106,4 +106,21 @@ fn panic_text(panic: &(dyn Any + Send)) -> String {
         .or_else(|| panic.downcast_ref::<&str>().copied())
         .unwrap_or("no reason given");
     text.lines().next().unwrap_or_default().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_becomes_an_error_that_says_what_to_do() {
+        for work in [|| panic!("at page 7"), || panic!("at page {}", 7)] {
+            let error = guarded::<()>(Path::new("/data"), work).unwrap_err();
+            let said = error.to_string();
+            assert!(
+                said.starts_with("the store at /data is damaged (at page 7): move the directory"),
+                "{said}"
+            );
+        }
+    }
 }

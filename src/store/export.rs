@@ -30,8 +30,8 @@ struct Export {
     body: String,
 }
 
-/// The content of an export file. `records` as in [`NewBaseline`].
-pub fn export(baseline: &Baseline, records: u64) -> Result<String, StoreError> {
+/// The content of an export file.
+pub fn export(baseline: &Baseline) -> Result<String, StoreError> {
     let bytes = body::encode(BODY_FORMAT, baseline).map_err(|detail| StoreError::Unwritable {
         what: "a baseline",
         detail,
@@ -39,7 +39,7 @@ pub fn export(baseline: &Baseline, records: u64) -> Result<String, StoreError> {
     let export = Export {
         format: FORMAT.to_owned(),
         version: VERSION,
-        baseline: About::of(baseline, records),
+        baseline: About::of(baseline),
         crc32: format!("{:08x}", crc32fast::hash(&bytes)),
         body: hex(&bytes),
     };
@@ -80,13 +80,11 @@ fn read(text: &str) -> Result<NewBaseline, String> {
     }
     let baseline: Baseline =
         body::decode(BODY_FORMAT, &bytes).map_err(|error| format!("its body: {error}"))?;
-    let records = export.baseline.records;
-    if About::of(&baseline, records) != export.baseline {
+    if About::of(&baseline) != export.baseline {
         return Err("what it says of the baseline is not what is in its body".to_owned());
     }
     Ok(NewBaseline {
         baseline,
-        records,
         activate: false,
     })
 }
@@ -131,12 +129,11 @@ mod tests {
             .unwrap();
         store.put_baseline(&new_baseline("fraud-v7", true)).unwrap();
         let original = store.baseline("fraud-v7", 2).unwrap().unwrap();
-        let restored = import(&export(&original, 120_000).unwrap()).unwrap();
+        let restored = import(&export(&original).unwrap()).unwrap();
         assert_eq!(
             restored,
             NewBaseline {
                 baseline: original.clone(),
-                records: 120_000,
                 activate: false
             }
         );
@@ -154,14 +151,14 @@ mod tests {
 
     #[test]
     fn a_reformatted_export_is_still_one() {
-        let text = export(&baseline("b"), 5).unwrap();
+        let text = export(&baseline("b")).unwrap();
         let value: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert!(import(&serde_json::to_string_pretty(&value).unwrap()).is_ok());
     }
 
     #[test]
     fn a_changed_export_is_refused_with_the_reason() {
-        let text = export(&baseline("b"), 5).unwrap();
+        let text = export(&baseline("b")).unwrap();
         assert!(why_not("").starts_with("not a baseline export: EOF"));
         assert!(why_not("{}").contains("missing field `format`"));
         let other = text.replace("klaxond-baseline", "other");
@@ -196,7 +193,7 @@ mod tests {
 
         #[test]
         fn an_export_with_any_change_is_read_without_a_panic(at: prop::sample::Index, to: char) {
-            let text = export(&baseline("b"), 5).unwrap();
+            let text = export(&baseline("b")).unwrap();
             let at = at.index(text.len());
             let _ = import(&format!("{}{to}{}", &text[..at], &text[at + 1..]));
         }

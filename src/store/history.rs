@@ -453,12 +453,20 @@ mod tests {
 
     #[test]
     fn the_bytes_of_an_entry_are_fixed() {
-        let stream = entry("m", "DE", 0, 10).stream;
-        // Format; end, zigzag; one pair of two strings; the summary, whose format is its own.
-        let golden = b"countryDE";
-        assert_eq!(body::encode(FORMAT, &(10_i64, &stream)).unwrap(), golden);
-        let decoded: (Millis, StreamKey) = body::decode(FORMAT, golden).unwrap();
-        assert_eq!(decoded, (10, stream));
+        let dir = Dir::new();
+        let store = dir.open();
+        let entry = entry("m", "DE", 0, 10);
+        write(&store, vec![entry.clone()]);
+        let key = key::history("m", 0, &entry.stream);
+        let stored = body::get(&store.db, &key).unwrap().unwrap();
+        // Format; end, zigzag; one pair of two strings; two class names.
+        let golden = b"\x01\x14\x01\x07country\x02DE\x02\x02no\x03yes";
+        assert_eq!(stored[..golden.len()], golden[..]);
+        // The summary's bytes, whose format is its own, after their length.
+        assert_eq!(
+            stored[golden.len()..],
+            postcard::to_stdvec(&entry.summary).unwrap()
+        );
     }
 
     proptest::proptest! {

@@ -130,12 +130,15 @@ mod tests {
 
     #[test]
     fn streams_that_read_alike_have_different_keys() {
-        let stream = |name: &str, value: &str| {
-            StreamKey(BTreeMap::from([(name.to_owned(), value.to_owned())]))
+        let key = |name: &str, value: &str| {
+            let stream = BTreeMap::from([(name.to_owned(), value.to_owned())]);
+            history("m", 0, &StreamKey(stream))
         };
+        assert_ne!(key("a", "bc"), key("ab", "c"));
+        let zeros = "\0".repeat(8);
         assert_ne!(
-            history("m", 0, &stream("a", "bc")),
-            history("m", 0, &stream("ab", "c"))
+            key("a", &format!("{zeros}b")),
+            key(&format!("a{zeros}"), "b")
         );
     }
 

@@ -3,11 +3,15 @@
 //! The problem: a kill at any moment loses nothing and repeats nothing, so whatever a step changes
 //! reaches the disk together or not at all; and a damaged disk is noticed, never believed. The
 //! rules:
-//! - Everything is in sled's default tree. One [`sled::Batch`] is one atomic step, and every write is
+//! - Everything is in sled's default tree. One `sled::Batch` is one atomic step, and every write is
 //!   one batch, then `flush`, then fsync (sled's flush alone does not reach the disk).
-//! - Every value but the format is a [`body`]: in pieces of at most 4 KB, with length and checksum.
+//! - Every value but the format is a `body`: in pieces of at most 4 KB, with length and checksum.
 //!   Within it the content has a format byte of its own.
 //! - sled panics on damage: every call into it is `guarded`, and the panic becomes an error.
+//! - Damage to the end of sled's log (a truncated file, above all) goes unnoticed by sled, which opens
+//!   what was there earlier, of all pages or of some. So a checkpoint's sequence is compared with the
+//!   meta's, and baselines are counted. Where all went back together, the marker in Kafka tells. Lost
+//!   entries of history are not noticed: that would take a scan of all of it at each start.
 //! - After a failed write there are no more writes: what reached the disk is unknown until the
 //!   store is opened again.
 //!
@@ -15,17 +19,17 @@
 //! | --- | --- | --- |
 //! | `m/format` | u32 big-endian: the format of the whole, [`FORMAT`]; not a body, for any build to read | here |
 //! | `m/meta` | identity, last checkpoint, number of baselines, bytes of history | here |
-//! | `c` slot u8 | a checkpoint: its sequence and the engine's state, as opaque bytes | [`checkpoint`] |
-//! | `v` name | a baseline's last version, and the active one | [`baselines`] |
-//! | `i` name, version u32 | about a baseline version, for lists | [`baselines`] |
-//! | `b` name, version u32 | a baseline version | [`baselines`] |
-//! | `h` model, start i64, stream hash 16 B | the summary of a pane of a stream | [`history`] |
-//! | `p` key, index u32 | piece `index` ≥ 1 of the body at `key` | [`body`] |
+//! | `c` slot u8 | a checkpoint: its sequence and the engine's state, as opaque bytes | `checkpoint` |
+//! | `v` name | a baseline's last version, and the active one | `baselines` |
+//! | `i` name, version u32 | about a baseline version, for lists | `baselines` |
+//! | `b` name, version u32 | a baseline version | `baselines` |
+//! | `h` model, start i64, stream hash 16 B | the summary of a pane of a stream | `history` |
+//! | `p` key, index u32 | piece `index` ≥ 1 of the body at `key` | `body` |
 //!
-//! Names and models are preceded by their length; numbers in keys sort as numbers ([`key`]).
+//! Names and models are preceded by their length; numbers in keys sort as numbers (`key`).
 //!
 //! Calls block on the disk: from async code, use a blocking thread. A [`Store`] is shared by
-//! reference: writes take turns, reads do not wait for them.
+//! reference: writes take turns, and whoever reads baselines or history does not wait for the disk.
 
 mod baselines;
 mod body;
@@ -65,6 +69,9 @@ pub const FORMAT: u32 = 1;
 const CACHE_BYTES: u64 = 64 << 20;
 /// sled's background flush, which also reclaims space. Our own writes do not wait for it.
 const FLUSH_EVERY_MS: u64 = 500;
+/// The most that a database file has when the process was killed before the store's first write: a
+/// segment of sled. A longer one without keys is not new, it has lost them.
+const UNBORN_BYTES: u64 = 512 << 10;
 const META_FORMAT: u8 = 1;
 
 /// An open store. Dropping it closes it.
@@ -102,13 +109,14 @@ impl Store {
     /// [`StoreError::Io`].
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         let io = |action| {
-            move |source| StoreError::Io {
+            move |error| StoreError::Io {
                 action,
                 path: path.to_owned(),
-                source,
+                error,
             }
         };
         fs::create_dir_all(path).map_err(io("created"))?;
+        let bytes_before = fs::metadata(path.join("db")).map_or(0, |db| db.len());
         let db = guarded(path, || {
             sled::Config::new()
                 .path(path)
@@ -118,7 +126,7 @@ impl Store {
                 .map_err(|error| StoreError::of_sled("opened", path, error))
         })?;
         let db_file = File::open(path.join("db")).map_err(io("opened"))?;
-        let (stored, created) = guarded(path, || read_meta(path, &db))?;
+        let (stored, created) = guarded(path, || read_meta(path, &db, bytes_before))?;
         let writer = Mutex::new(Writer {
             meta: stored,
             failed: false,
@@ -206,7 +214,7 @@ impl Store {
         })?;
         self.db_file
             .sync_all()
-            .map_err(|source| self.io("written", source))?;
+            .map_err(|error| self.io("written", error))?;
         writer.failed = false;
         writer.meta = meta;
         Ok(filled)
@@ -271,11 +279,11 @@ impl Store {
         move |error| StoreError::of_sled(action, &self.path, error)
     }
 
-    fn io(&self, action: &'static str, source: io::Error) -> StoreError {
+    fn io(&self, action: &'static str, error: io::Error) -> StoreError {
         StoreError::Io {
             action,
             path: self.path.clone(),
-            source,
+            error,
         }
     }
 
@@ -286,14 +294,15 @@ impl Store {
 }
 
 /// The meta of the store in `db`, and whether it is a new one because nothing was there.
-fn read_meta(path: &Path, db: &Db) -> Result<(Meta, bool), StoreError> {
+/// `bytes_before`: of the database file before it was opened.
+fn read_meta(path: &Path, db: &Db, bytes_before: u64) -> Result<(Meta, bool), StoreError> {
     let failed = |error| StoreError::of_sled("read", path, error);
     let damaged = |detail: String| StoreError::Damaged {
         path: path.to_owned(),
         detail,
     };
     let Some(format) = db.get(key::FORMAT).map_err(failed)? else {
-        if !db.is_empty() {
+        if !db.is_empty() || bytes_before > UNBORN_BYTES {
             return Err(damaged("its format is missing".to_owned()));
         }
         let identity = Uuid::new_v4().into_bytes();
