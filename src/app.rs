@@ -1,1 +1,237 @@
+//! The daemon, wired: the only place that knows all shells.
+//!
+//! ```text
+//!   tokio threads: HTTP, signals          engine thread (the caller of `run`)      publisher thread
+//!     GET ◄── View ──────────────────────────── follow ──► lead ──────── Step ──────────►
+//!     POST ── Ask ─────────────────────────────► desk        ▲ ◄──────── Outcome ────────
+//!                                                            └── Source ◄── librdkafka
+//! ```
+//!
+//! Its life: [`follow`] until it is this instance's turn, [`recover`] what is known, [`lead`] until
+//! shutdown or until another instance has taken over; then `follow` again. Whatever can be waited
+//! out is waited out, visibly: what is left are errors of the configuration and of the store.
 
+pub mod baselines;
+mod desk;
+mod follow;
+mod lead;
+mod outbound;
+mod recover;
+
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::sync::mpsc::Receiver;
+use std::thread;
+use std::time::Duration;
+
+use anyhow::Context as _;
+
+use crate::alert::review;
+use crate::baseline::Baseline;
+use crate::baseline::yardstick::Yardstick;
+use crate::clock::{self, Instant};
+use crate::config::Config;
+use crate::engine::output::Output;
+use crate::engine::spec::{BaselineSpec, ModelSpec};
+use crate::http::{self, Call, Hub, Phase, View};
+use crate::kafka::{Cluster, Group, KafkaError};
+use crate::observation::StreamKey;
+use crate::shutdown::Shutdown;
+use crate::store::Store;
+
+/// Between two attempts at something that Kafka refuses.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// Runs the daemon on the calling thread until shutdown. `observe` sees every output once it is
+/// durable.
+///
+/// # Errors
+/// What waiting does not help: the address is in use, a property that librdkafka does not take, a
+/// store that cannot be used.
+pub fn run(
+    config: Config,
+    shutdown: Shutdown,
+    observe: &mut dyn FnMut(&Output),
+) -> Result<(), anyhow::Error> {
+    let listen = config.http.listen;
+    let listener = TcpListener::bind(listen)
+        .with_context(|| format!("http.listen: cannot listen on {listen}"))?;
+    listener.set_nonblocking(true)?;
+    let store = Store::open(&config.store.path)?;
+    let cluster = Cluster::new(&config.kafka)?;
+    let (hub, calls) = Hub::new();
+
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .thread_name("http")
+        .enable_all()
+        .build()
+        .context("no threads for HTTP")?;
+    let server = {
+        let (hub, until) = (Arc::clone(&hub), shutdown.clone());
+        let _inside = runtime.enter();
+        shutdown.on_signals().context("cannot watch for signals")?;
+        let listener = tokio::net::TcpListener::from_std(listener)?;
+        runtime.spawn(http::serve(listener, hub, async move {
+            until.requested().await
+        }))
+    };
+    tracing::info!(%listen, store = %store.identity(), "klaxond {}", env!("CARGO_PKG_VERSION"));
+
+    let mut daemon = Daemon {
+        group: Arc::new(Group::input(&cluster)?),
+        marker: Group::outbox(&cluster)?,
+        config,
+        store,
+        cluster,
+        hub,
+        calls,
+        shutdown: shutdown.clone(),
+        observe,
+    };
+    let ended = daemon.run();
+    // Nobody answers any more: requests that wait hear so when the calls go with the daemon.
+    shutdown.request();
+    drop(daemon);
+    // What does not end by itself within this is cut off.
+    runtime.block_on(async { tokio::time::timeout(RETRY, server).await.ok() });
+    runtime.shutdown_timeout(RETRY);
+    if ended.is_ok() {
+        tracing::info!("stopped");
+    }
+    ended
+}
+
+/// What lives as long as the process.
+struct Daemon<'a> {
+    config: Config,
+    store: Store,
+    cluster: Cluster,
+    /// `kafka.group`, for positions.
+    group: Arc<Group>,
+    /// Its `.outbox`, for the marker.
+    marker: Group,
+    hub: Arc<Hub>,
+    calls: Receiver<Call>,
+    shutdown: Shutdown,
+    observe: &'a mut dyn FnMut(&Output),
+}
+
+impl Daemon<'_> {
+    fn run(&mut self) -> Result<(), anyhow::Error> {
+        while let Some(topics) = self.follow()? {
+            let Some(start) = self.take_over(topics)? else {
+                continue;
+            };
+            self.lead(start)?;
+        }
+        Ok(())
+    }
+
+    /// Every topic that is read, once.
+    fn input_topics(&self) -> Vec<String> {
+        let topics = self.config.models.iter().flat_map(|model| &model.topics);
+        let distinct: std::collections::BTreeSet<&String> = topics.collect();
+        distinct.into_iter().cloned().collect()
+    }
+
+    /// Every topic that is written.
+    fn output_topics(&self) -> Vec<String> {
+        let output = &self.config.output;
+        let optional = [&output.windows, &output.dead_letter];
+        let optional = optional.into_iter().flatten();
+        [&output.alerts]
+            .into_iter()
+            .chain(optional)
+            .cloned()
+            .collect()
+    }
+
+    /// Shows what is being waited for, where there is nothing else to show.
+    fn show(&self, phase: Phase) {
+        if self.hub.view().phase != phase {
+            self.hub.publish(View {
+                phase,
+                ..View::default()
+            });
+        }
+    }
+
+    /// Lets time pass, and answers what is asked meanwhile; false when it is time to stop.
+    fn rest(&mut self, time: Duration) -> bool {
+        /// How soon a shutdown is noticed.
+        const SLICE: Duration = Duration::from_millis(50);
+        let until = clock::Instant::now() + time;
+        loop {
+            if self.shutdown.is_requested() {
+                return false;
+            }
+            self.answer_calls(None);
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return true;
+            }
+            thread::sleep(left.min(SLICE));
+        }
+    }
+
+    /// Tries until it succeeds; none when it is time to stop. What is in the way is shown, and logged
+    /// when it changes.
+    fn insist<T>(
+        &mut self,
+        mut attempt: impl FnMut(&mut Self) -> Result<T, KafkaError>,
+    ) -> Option<T> {
+        let mut told = None;
+        loop {
+            match attempt(self) {
+                Ok(value) => return Some(value),
+                Err(error) => {
+                    let waiting_for = error.to_string();
+                    // Connections are logged where they are watched.
+                    if told.as_ref() != Some(&waiting_for) && !error.is_transient() {
+                        tracing::warn!(%error, "waiting for Kafka");
+                    }
+                    self.show(Phase::Starting {
+                        waiting_for: waiting_for.clone(),
+                    });
+                    told = Some(waiting_for);
+                    if !self.rest(RETRY) {
+                        return None;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// What is odd about the model's rules on this baseline, in sentences.
+pub fn review(spec: &ModelSpec, baseline: &Arc<Baseline>) -> Vec<String> {
+    let whole = StreamKey::whole();
+    let whole = Yardstick::new(baseline, &whole, &baseline.whole.classes, 0);
+    let Some(yardstick) = whole else {
+        return Vec::new();
+    };
+    let named = |why: String, rule: &str| {
+        let (name, version) = (&baseline.name, baseline.version);
+        format!(
+            "rule {rule} of model {} {why} (baseline {name} version {version})",
+            spec.name
+        )
+    };
+    let reviewed = spec.rules.iter().filter_map(|rule| {
+        review::review(rule, &spec.window, &yardstick).map(|why| named(why, &rule.name))
+    });
+    reviewed.collect()
+}
+
+/// What a model lacks without its baseline, as a sentence; none where it needs none.
+pub fn lacking(spec: &ModelSpec) -> Option<String> {
+    match &spec.baseline {
+        BaselineSpec::Named(name) => Some(format!(
+            "model {}: the store has no active version of baseline {name}; what is measured against \
+             it is absent until one is captured or imported",
+            spec.name
+        )),
+        BaselineSpec::None | BaselineSpec::Learn { .. } => None,
+    }
+}

@@ -1,7 +1,5 @@
-//! Arguments, telemetry, exit code.
-
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    ExitCode::SUCCESS
+    klaxond::cli::main(std::env::args_os())
 }

@@ -10,7 +10,9 @@ pub struct Shutdown {
 
 impl Default for Shutdown {
     fn default() -> Self {
-        Self { requested: watch::Sender::new(false) }
+        Self {
+            requested: watch::Sender::new(false),
+        }
     }
 }
 
@@ -26,7 +28,11 @@ impl Shutdown {
     /// Ends when shutdown is requested.
     pub async fn requested(&self) {
         // The sender is in `self`: the channel cannot close before.
-        let _ = self.requested.subscribe().wait_for(|&requested| requested).await;
+        let _ = self
+            .requested
+            .subscribe()
+            .wait_for(|&requested| requested)
+            .await;
     }
 
     /// Requests shutdown on SIGTERM and SIGINT.

@@ -17,11 +17,15 @@ pub enum LogFormat {
 pub fn init(format: LogFormat, default: &str) {
     let wanted = std::env::var("KLAXOND_LOG").or_else(|_| std::env::var("RUST_LOG"));
     let filter = EnvFilter::new(wanted.as_deref().unwrap_or(default));
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
     let installed = match format {
         LogFormat::Text => {
             use std::io::IsTerminal as _;
-            log.with_target(false).with_ansi(std::io::stderr().is_terminal()).try_init()
+            log.with_target(false)
+                .with_ansi(std::io::stderr().is_terminal())
+                .try_init()
         }
         LogFormat::Json => log.json().try_init(),
     };

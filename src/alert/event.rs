@@ -1,8 +1,9 @@
 //! The alert event, as consumers read it. Key order is the order of the fields.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::rule::Comparison;
@@ -13,7 +14,7 @@ use crate::window::measures::Measures;
 pub const EVENT_TYPE: &str = "io.klaxond.alert.v1";
 
 /// One state change of one alert, as published.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AlertEvent {
     pub id: String,
     pub fingerprint: String,
@@ -23,7 +24,7 @@ pub struct AlertEvent {
     pub rule: String,
     pub severity: String,
     pub measure: String,
-    pub unit: &'static str,
+    pub unit: Cow<'static, str>,
     pub value: f64,
     pub threshold: f64,
     pub comparison: Comparison,
@@ -37,7 +38,7 @@ pub struct AlertEvent {
     pub measures: Measures,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
     Firing,
@@ -54,15 +55,15 @@ impl Status {
 }
 
 /// What changed, for a person.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Diagnosis {
     pub summary: String,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub classes: Vec<ClassShift>,
 }
 
 /// One class's part in a shift.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ClassShift {
     pub class: String,
     /// Mean probability in the baseline.
@@ -74,7 +75,7 @@ pub struct ClassShift {
 }
 
 /// Which window an event is about.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct WindowInfo {
     pub start: String,
     /// Exclusive.
@@ -85,7 +86,7 @@ pub struct WindowInfo {
 }
 
 /// Which baseline a window was measured against.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct BaselineInfo {
     pub name: String,
     pub version: u32,

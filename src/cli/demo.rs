@@ -20,7 +20,7 @@ use crate::app;
 use crate::clock::{self, Instant};
 use crate::config::{self, Checked};
 use crate::engine::output::Output;
-use crate::kafka::embedded::{Embedded, Producer};
+use crate::kafka::{Embedded, Traffic};
 use crate::shutdown::Shutdown;
 use traffic::{ACTS, Act, CLASSES};
 
@@ -45,14 +45,14 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         ("klaxond.dead-letter", 1),
     ])?;
     let listen = free_port(args.port)?;
-    let text = config_text(&broker.bootstrap(), folder.path(), listen);
+    let text = config_text(broker.bootstrap(), folder.path(), listen);
     let Checked { config, .. } = config::parse(&text, "demo", &|_| None, &|path| {
         Err(std::io::Error::other(path.display().to_string()))
     })?;
-    introduce(&broker.bootstrap(), listen);
+    introduce(broker.bootstrap(), listen);
 
     let shutdown = Shutdown::default();
-    let producer = broker.producer()?;
+    let producer = Traffic::to(&broker)?;
     let (stop, stopped) = mpsc::channel::<()>();
     let play = {
         let shutdown = shutdown.clone();
@@ -64,10 +64,15 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     };
     let watched = app::run(config, shutdown, &mut |output| show(output));
     drop(stop);
-    let played = play.join().map_err(|_| anyhow::anyhow!("the traffic ended in a panic"))?;
+    let played = play
+        .join()
+        .map_err(|_| anyhow::anyhow!("the traffic ended in a panic"))?;
     watched?;
     played?;
-    println!("\n{}", render::dim("the play is over; nothing was left behind"));
+    println!(
+        "\n{}",
+        render::dim("the play is over; nothing was left behind")
+    );
     Ok(())
 }
 
@@ -75,7 +80,9 @@ pub fn run(args: &Args) -> Result<(), Failure> {
 fn free_port(wanted: u16) -> Result<SocketAddr, Failure> {
     let at = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let bound = TcpListener::bind(at(wanted)).or_else(|_| TcpListener::bind(at(0)));
-    Ok(bound.and_then(|listener| listener.local_addr()).context("cannot listen on loopback")?)
+    Ok(bound
+        .and_then(|listener| listener.local_addr())
+        .context("cannot listen on loopback")?)
 }
 
 fn config_text(brokers: &str, folder: &Path, listen: SocketAddr) -> String {
@@ -149,10 +156,14 @@ fn introduce(brokers: &str, listen: SocketAddr) {
 }
 
 /// Plays every act; ends early when the daemon has ended.
-fn play(producer: &Producer, stopped: &mpsc::Receiver<()>) -> Result<(), anyhow::Error> {
+fn play(producer: &Traffic, stopped: &mpsc::Receiver<()>) -> Result<(), anyhow::Error> {
     let mut random = fastrand::Rng::with_seed(1948);
     for act in &ACTS {
-        println!("\n{}  {}", render::bold(&format!("── {} ──", act.title)), render::dim(act.story));
+        println!(
+            "\n{}  {}",
+            render::bold(&format!("── {} ──", act.title)),
+            render::dim(act.story)
+        );
         if !perform(act, producer, &mut random, stopped)? {
             return Ok(());
         }
@@ -163,7 +174,7 @@ fn play(producer: &Producer, stopped: &mpsc::Receiver<()>) -> Result<(), anyhow:
 /// One act, at its rate by the clock; false when the daemon has ended.
 fn perform(
     act: &Act,
-    producer: &Producer,
+    producer: &Traffic,
     random: &mut fastrand::Rng,
     stopped: &mpsc::Receiver<()>,
 ) -> Result<bool, anyhow::Error> {
@@ -176,7 +187,8 @@ fn perform(
             Ok(()) | Err(RecvTimeoutError::Disconnected) => return Ok(false),
         }
         let probabilities = act.output(random);
-        let value = json!({ "ticket": ticket, "probabilities": probabilities, "ts": clock::now_ms() });
+        let value =
+            json!({ "ticket": ticket, "probabilities": probabilities, "ts": clock::now_ms() });
         let partition = ticket as i32 % PARTITIONS;
         producer.send(TOPIC, partition, value.to_string().as_bytes())?;
     }

@@ -28,12 +28,18 @@ pub struct Cadence {
 
 /// The model as it reads a file: one topic, and no time of its own but the cadence's.
 pub fn file_spec(spec: &ModelSpec) -> ModelSpec {
-    ModelSpec { topics: vec![TOPIC.to_owned()], ..spec.clone() }
+    ModelSpec {
+        topics: vec![TOPIC.to_owned()],
+        ..spec.clone()
+    }
 }
 
 /// A file's one partition.
 pub fn file_partition() -> TopicPartition {
-    TopicPartition { topic: TOPIC.to_owned(), partition: 0 }
+    TopicPartition {
+        topic: TOPIC.to_owned(),
+        partition: 0,
+    }
 }
 
 /// Reads every record of `path` (`-`: stdin) into the engine, and closes the newest record's pane.
@@ -58,14 +64,24 @@ pub fn feed(
     let mut records = Records::open(spec, path)?;
     let partition = engine.add_partition(file_partition());
     let mut count = 0;
-    while records.next().with_context(|| format!("cannot read {}", path.display()))? {
+    while records
+        .next()
+        .with_context(|| format!("cannot read {}", path.display()))?
+    {
         let timestamp_ms = cadence.filter(|_| takes_kafka_time).map(|cadence| {
             let after_ms = cadence.every_ms.saturating_mul(count as Millis);
             cadence.start_ms.saturating_add(after_ms)
         });
         // Times that were given on the command line are meant, however far ahead they are.
         let now_ms = (!takes_kafka_time).then_some(now_ms);
-        read_one(engine, partition, count, &records.value, timestamp_ms, now_ms);
+        read_one(
+            engine,
+            partition,
+            count,
+            &records.value,
+            timestamp_ms,
+            now_ms,
+        );
         count += 1;
         progress.inc(records.value.len() as u64 + 1);
         if count % BATCH == 0 {
@@ -87,7 +103,11 @@ fn read_one(
     timestamp_ms: Option<Millis>,
     now_ms: Option<Millis>,
 ) {
-    let record = Record { payload: Some(value), timestamp_ms, headers: &NoHeaders };
+    let record = Record {
+        payload: Some(value),
+        timestamp_ms,
+        headers: &NoHeaders,
+    };
     engine.record(partition, index as i64, &record, now_ms);
 }
 
@@ -114,7 +134,9 @@ impl Records {
             Format::F64Le => Some(8),
         };
         let cut = match (width, &spec.classes) {
-            (None, _) => Cut::Line { longest: spec.decoder.max_payload_bytes },
+            (None, _) => Cut::Line {
+                longest: spec.decoder.max_payload_bytes,
+            },
             (Some(width), Some(classes)) => Cut::Bytes(width * classes.len()),
             (Some(_), None) => {
                 return Err(Failure::usage(format!(
@@ -127,10 +149,15 @@ impl Records {
         let input: Box<dyn BufRead> = if path == Path::new("-") {
             Box::new(io::stdin().lock())
         } else {
-            let file = File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
+            let file =
+                File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
             Box::new(BufReader::with_capacity(1 << 20, file))
         };
-        Ok(Self { input, cut, value: Vec::new() })
+        Ok(Self {
+            input,
+            cut,
+            value: Vec::new(),
+        })
     }
 
     /// Reads the next record into `value`; false at the end.
@@ -138,13 +165,20 @@ impl Records {
         self.value.clear();
         match self.cut {
             Cut::Bytes(width) => {
-                self.input.by_ref().take(width as u64).read_to_end(&mut self.value)?;
+                self.input
+                    .by_ref()
+                    .take(width as u64)
+                    .read_to_end(&mut self.value)?;
                 Ok(!self.value.is_empty())
             }
             Cut::Line { longest } => {
                 // One byte more than is accepted, and the newline.
                 let most = longest as u64 + 2;
-                let read = self.input.by_ref().take(most).read_until(b'\n', &mut self.value)?;
+                let read = self
+                    .input
+                    .by_ref()
+                    .take(most)
+                    .read_until(b'\n', &mut self.value)?;
                 if self.value.last() == Some(&b'\n') {
                     self.value.pop();
                 } else if read as u64 == most {

@@ -14,6 +14,7 @@ use crate::window::measures::Measure;
 const BOLD: Style = Style::new().bold();
 const DIM: Style = Style::new().dimmed();
 const RED: Style = AnsiColor::Red.on_default().bold();
+const YELLOW: Style = AnsiColor::Yellow.on_default();
 const GREEN: Style = AnsiColor::Green.on_default().bold();
 
 /// `text` in a style; what prints it drops the style where it is not wanted.
@@ -23,6 +24,14 @@ fn styled(style: Style, text: &str) -> String {
 
 pub fn bold(text: &str) -> String {
     styled(BOLD, text)
+}
+
+pub fn red(text: &str) -> String {
+    styled(RED, text)
+}
+
+pub fn yellow(text: &str) -> String {
+    styled(YELLOW, text)
 }
 
 pub fn dim(text: &str) -> String {
@@ -44,7 +53,12 @@ pub fn window(event: &WindowEvent) -> String {
         let _ = write!(line, "  confidence {:<6}", number(confidence));
     }
     if let (Some(kl), Some(noise)) = (value(Measure::Kl), value(Measure::KlNoise)) {
-        let _ = write!(line, "  kl {:<8} {}", number(kl), dim(&format!("noise {}", number(noise))));
+        let _ = write!(
+            line,
+            "  kl {:<8} {}",
+            number(kl),
+            dim(&format!("noise {}", number(noise)))
+        );
     }
     if let Some(share) = value(Measure::RejectedShare).filter(|&share| share > 0.0) {
         let _ = write!(line, "  rejected {}", percent(share));
@@ -59,7 +73,11 @@ pub fn window(event: &WindowEvent) -> String {
 pub fn alert(event: &AlertEvent) -> String {
     let (style, word, at) = match event.status {
         Status::Firing => (RED, "FIRING", &event.starts_at),
-        Status::Resolved => (GREEN, "RESOLVED", event.ends_at.as_ref().unwrap_or(&event.starts_at)),
+        Status::Resolved => (
+            GREEN,
+            "RESOLVED",
+            event.ends_at.as_ref().unwrap_or(&event.starts_at),
+        ),
     };
     let mut text = format!(
         "{}  {} {} {}  {}",

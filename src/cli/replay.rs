@@ -11,9 +11,9 @@ use super::{Failure, Format, baseline, render};
 use crate::baseline::{Baseline, Source};
 use crate::clock;
 use crate::config::duration;
+use crate::engine::Engine;
 use crate::engine::output::Output;
 use crate::engine::spec::{BaselineSpec, ModelSpec};
-use crate::engine::Engine;
 use crate::observation::Millis;
 
 #[derive(Debug, clap::Args)]
@@ -53,25 +53,47 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let mut engine = engine(records::file_spec(spec));
     engine.set_baseline(&spec.name, baseline.map(Arc::new));
     let mut out = BufWriter::new(io::stdout().lock());
-    records::feed(&mut engine, spec, &args.input, cadence, clock::now_ms(), |engine| {
-        for output in engine.take_outputs() {
-            write(&mut out, &output, args.output)?;
-        }
-        Ok(())
-    })?;
+    records::feed(
+        &mut engine,
+        spec,
+        &args.input,
+        cadence,
+        clock::now_ms(),
+        |engine| {
+            for output in engine.take_outputs() {
+                write(&mut out, &output, args.output)?;
+            }
+            Ok(())
+        },
+    )?;
     out.flush()?;
     Ok(())
 }
 
 /// The model of this name; without a name, the only one.
 pub fn choose<'a>(models: &'a [ModelSpec], name: Option<&str>) -> Result<&'a ModelSpec, Failure> {
-    let names = || models.iter().map(|m| m.name.as_str()).collect::<Vec<_>>().join(", ");
+    let names = || {
+        models
+            .iter()
+            .map(|m| m.name.as_str())
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
     match (name, models) {
         (None, [only]) => Ok(only),
-        (None, _) => Err(Failure::usage(format!("say which with --model: {}", names()))),
-        (Some(name), _) => models.iter().find(|model| model.name == name).ok_or_else(|| {
-            Failure::usage(format!("there is no model {name}; the configuration has {}", names()))
-        }),
+        (None, _) => Err(Failure::usage(format!(
+            "say which with --model: {}",
+            names()
+        ))),
+        (Some(name), _) => models
+            .iter()
+            .find(|model| model.name == name)
+            .ok_or_else(|| {
+                Failure::usage(format!(
+                    "there is no model {name}; the configuration has {}",
+                    names()
+                ))
+            }),
     }
 }
 
@@ -86,8 +108,14 @@ pub fn learn(
     cadence: Option<Cadence>,
     source: Source,
 ) -> Result<Baseline, Failure> {
-    let forever = BaselineSpec::Learn { duration_ms: Millis::MAX };
-    let teacher = ModelSpec { baseline: forever, rules: Vec::new(), ..records::file_spec(spec) };
+    let forever = BaselineSpec::Learn {
+        duration_ms: Millis::MAX,
+    };
+    let teacher = ModelSpec {
+        baseline: forever,
+        rules: Vec::new(),
+        ..records::file_spec(spec)
+    };
     let mut engine = engine(teacher);
     let mut rejected: u64 = 0;
     let mut first = None;
@@ -115,10 +143,15 @@ pub fn learn(
         BaselineSpec::Named(name) => name,
         BaselineSpec::None | BaselineSpec::Learn { .. } => &spec.name,
     };
-    engine.learnt(&spec.name, name, source, now_ms).ok_or_else(|| {
-        let why = format!("none of the {count} records of {} is usable", path.display());
-        Failure::Failed(anyhow::anyhow!(why))
-    })
+    engine
+        .learnt(&spec.name, name, source, now_ms)
+        .ok_or_else(|| {
+            let why = format!(
+                "none of the {count} records of {} is usable",
+                path.display()
+            );
+            Failure::Failed(anyhow::anyhow!(why))
+        })
 }
 
 fn write(out: &mut impl Write, output: &Output, format: Format) -> Result<(), Failure> {
@@ -127,13 +160,20 @@ fn write(out: &mut impl Write, output: &Output, format: Format) -> Result<(), Fa
         (Format::Json, Output::Alert(event)) => line(out, "alert", event)?,
         (Format::Json, Output::Rejected(refused)) => {
             let (reason, number) = (refused.rejection.reason, refused.offset + 1);
-            writeln!(out, r#"{{"type":"rejected","reason":"{reason}","line":{number}}}"#)?;
+            writeln!(
+                out,
+                r#"{{"type":"rejected","reason":"{reason}","line":{number}}}"#
+            )?;
         }
         (Format::Text, Output::Window(event)) => writeln!(out, "{}", render::window(event))?,
         (Format::Text, Output::Alert(event)) => writeln!(out, "{}", render::alert(event))?,
         (Format::Text, Output::Rejected(refused)) => {
             let (rejection, number) = (&refused.rejection, refused.offset + 1);
-            writeln!(out, "line {number} refused: {}: {}", rejection.reason, rejection.detail)?;
+            writeln!(
+                out,
+                "line {number} refused: {}: {}",
+                rejection.reason, rejection.detail
+            )?;
         }
         (_, Output::History(_) | Output::Learnt(_)) => {}
     }

@@ -33,6 +33,7 @@ pub enum CheckpointError {
 struct Write<'a> {
     models: BTreeMap<&'a str, WriteModel<'a>>,
     positions: BTreeMap<TopicPartition, i64>,
+    settled: BTreeMap<&'a TopicPartition, i64>,
     outbox: &'a Outbox,
 }
 
@@ -47,6 +48,7 @@ struct WriteModel<'a> {
 struct Read {
     models: BTreeMap<String, ReadModel>,
     positions: BTreeMap<TopicPartition, i64>,
+    settled: BTreeMap<TopicPartition, i64>,
     outbox: Outbox,
 }
 
@@ -86,6 +88,11 @@ impl Engine {
         let write = Write {
             models: models.collect(),
             positions: self.positions(),
+            settled: self
+                .partitions
+                .iter()
+                .map(|p| (&p.at, p.settled_before))
+                .collect(),
             outbox: &self.outbox,
         };
         postcard::to_extend(&write, FORMAT.to_le_bytes().to_vec())
@@ -112,6 +119,8 @@ impl Engine {
         self.outbox = read.outbox;
         for partition in &mut self.partitions {
             partition.position = read.positions.get(&partition.at).copied();
+            let settled = read.settled.get(&partition.at).copied();
+            partition.settled_before = settled.unwrap_or_default();
         }
         let mut stored = read.models;
         for model in &mut self.models {

@@ -35,8 +35,6 @@ pub struct Decide {
     pub(super) spec: Arc<ModelSpec>,
     pub(super) state: State,
     pub(super) baseline: Option<Arc<Baseline>>,
-    /// Windows that end at this time or before have been published by another instance.
-    pub(super) silent_to_ms: Option<Millis>,
     pub(super) outputs: Vec<Output>,
     pub(super) forgotten: Vec<StreamKey>,
     // scratch
@@ -49,7 +47,6 @@ impl Decide {
             state: State::new(&spec),
             spec,
             baseline: None,
-            silent_to_ms: None,
             outputs: Vec::new(),
             forgotten: Vec::new(),
             gone: Vec::new(),
@@ -72,7 +69,7 @@ impl Decide {
 
     /// Windows that end at `to_ms` or before have been published by another instance.
     pub fn stay_silent_to(&mut self, to_ms: Millis) {
-        self.silent_to_ms = Some(to_ms);
+        self.state.silent_to_ms = Some(to_ms);
     }
 
     /// Windows that end at this time or before are decided.
@@ -329,6 +326,7 @@ impl Decide {
         panes: &BTreeMap<StreamKey, Pane>,
         end_ms: Millis,
     ) -> Option<Measured> {
+        let silent = self.state.is_silent(end_ms);
         let whole = self.state.whole.as_mut()?;
         let mut merged: Option<Pane> = None;
         for pane in panes
@@ -341,7 +339,6 @@ impl Decide {
             }
         }
         let rules: Vec<&Rule> = rules(&self.spec, Scope::Whole).collect();
-        let silent = self.silent_to_ms.is_some_and(|to| end_ms <= to);
         let rejected_share = self.state.traffic.rejected_share();
         let key = StreamKey::whole();
         let yardstick = whole.yardstick(&self.spec, self.baseline.as_ref(), &key);
@@ -376,7 +373,7 @@ impl Decide {
             .is_one_stream()
             .then(|| self.state.traffic.rejected_share())
             .flatten();
-        let silent = self.silent_to_ms.is_some_and(|to| end_ms <= to);
+        let silent = self.state.is_silent(end_ms);
         let Some(state) = self.state.streams.get_mut(key) else {
             return;
         };

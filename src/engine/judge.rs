@@ -214,7 +214,7 @@ fn alert_event(
         rule: rule.name.clone(),
         severity: rule.severity.clone(),
         measure: rule.measure.name().to_owned(),
-        unit: rule.measure.unit(),
+        unit: rule.measure.unit().into(),
         value,
         threshold: lines.threshold,
         comparison: rule.comparison,

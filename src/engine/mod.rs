@@ -170,6 +170,13 @@ impl Engine {
         self.partitions.iter().filter_map(known).collect()
     }
 
+    /// Records before these offsets are dealt with, by this instance or by the one before it, whose
+    /// last window is being read again.
+    pub fn settled_positions(&self) -> BTreeMap<TopicPartition, i64> {
+        let settled = |p: &Partition| Some((p.at.clone(), p.position?.max(p.settled_before)));
+        self.partitions.iter().filter_map(settled).collect()
+    }
+
     pub fn position(&self, id: PartitionId) -> Option<i64> {
         self.partitions[id.0].position
     }
@@ -302,6 +309,11 @@ impl Engine {
         }
     }
 
+    /// How many outputs wait to be taken.
+    pub fn pending_outputs(&self) -> usize {
+        self.outputs.len()
+    }
+
     /// Takes what has been said since the last call, in order; what is to be published is in the
     /// outbox from here on.
     pub fn take_outputs(&mut self) -> Vec<Output> {
@@ -320,9 +332,13 @@ impl Engine {
         self.outbox.published(number);
     }
 
-    /// The watermark of each model that has one: windows that end at it or before are decided.
+    /// The watermark of each model that has one: windows that end at it or before are decided, by
+    /// this instance or by the one before it.
     pub fn watermarks(&self) -> BTreeMap<String, Millis> {
-        let decided = |m: &Model| Some((m.spec.name.clone(), m.decide.decided_to_ms()?));
+        let decided = |m: &Model| {
+            let own = m.decide.decided_to_ms();
+            Some((m.spec.name.clone(), own.max(m.decide.state().silent_to_ms)?))
+        };
         self.models.iter().filter_map(decided).collect()
     }
 

@@ -30,7 +30,7 @@ impl Decide {
         let mut measured =
             due.unwrap_or_else(|| Measured::moment(end_ms, 0, Measure::RejectedShare, share));
         measured.records = self.state.traffic.total();
-        let silent = self.silent_to_ms.is_some_and(|to| end_ms <= to);
+        let silent = self.state.is_silent(end_ms);
         self.judge_model(Measure::RejectedShare, &measured, silent);
     }
 

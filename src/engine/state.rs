@@ -37,6 +37,8 @@ pub struct State {
     /// Alerts that fire on streams that have not been seen since a takeover.
     pub(super) seeds: Seeds,
     pub(super) learning: Option<Learner>,
+    /// Windows that end at this time or before have been published by another instance.
+    pub(super) silent_to_ms: Option<Millis>,
     /// By the wall clock.
     pub(super) last_arrival_ms: Option<Millis>,
     pub counters: Counters,
@@ -114,9 +116,15 @@ impl State {
             model_alerts: Alerts::new(),
             seeds: Seeds::new(),
             learning: learning.then(|| Learner::new(spec.window)),
+            silent_to_ms: None,
             last_arrival_ms: None,
             counters: Counters::default(),
         }
+    }
+
+    /// Whether what is decided about a window that ends then is out already.
+    pub(super) fn is_silent(&self, end_ms: Millis) -> bool {
+        self.silent_to_ms.is_some_and(|to_ms| end_ms <= to_ms)
     }
 }
 

@@ -8,7 +8,9 @@
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread::{self, JoinHandle};
 
+use rdkafka::ClientConfig;
 use rdkafka::mocking::MockCluster;
+use rdkafka::producer::{BaseRecord, DefaultProducerContext, ThreadedProducer};
 
 use super::error::KafkaError;
 
@@ -104,6 +106,36 @@ impl Drop for Embedded {
         {
             tracing::error!("the embedded broker has panicked");
         }
+    }
+}
+
+/// Writes to topics of a broker on this machine, as a model would.
+pub struct Traffic {
+    producer: ThreadedProducer<DefaultProducerContext>,
+}
+
+impl Traffic {
+    /// # Errors
+    /// No client can be made.
+    pub fn to(broker: &Embedded) -> Result<Self, KafkaError> {
+        let mut config = ClientConfig::new();
+        config
+            .set("bootstrap.servers", broker.bootstrap())
+            .set("linger.ms", "5");
+        let created = config.create();
+        let producer = created.map_err(|error| refused("making a producer", &error))?;
+        Ok(Self { producer })
+    }
+
+    /// Hands a record over; it is on its way when this returns.
+    ///
+    /// # Errors
+    /// The client's queue is full.
+    pub fn send(&self, topic: &str, partition: i32, value: &[u8]) -> Result<(), KafkaError> {
+        let record: BaseRecord<'_, (), [u8]> =
+            BaseRecord::to(topic).partition(partition).payload(value);
+        let sent = self.producer.send(record);
+        sent.map_err(|(error, _)| refused("writing a record", &error))
     }
 }
 

@@ -128,9 +128,19 @@ impl Group {
     /// # Errors
     /// The topic is missing or denied; brokers that cannot be reached.
     pub fn bounds(&self, at: &TopicPartition) -> Result<(i64, i64), KafkaError> {
+        self.bounds_within(at, ASK)
+    }
+
+    pub(super) fn bounds_within(
+        &self,
+        at: &TopicPartition,
+        timeout: Duration,
+    ) -> Result<(i64, i64), KafkaError> {
         check_name(&at.topic)?;
         let doing = || format!("asking for the offsets of {}/{}", at.topic, at.partition);
-        let answer = self.consumer.fetch_watermarks(&at.topic, at.partition, ASK);
+        let answer = self
+            .consumer
+            .fetch_watermarks(&at.topic, at.partition, timeout);
         self.answer(doing, &at.topic, answer)
     }
 

@@ -40,7 +40,7 @@ use crate::engine::TopicPartition;
 pub use alerts::{AlertEvents, AlertItem, From, read_alerts};
 pub use cluster::Cluster;
 pub use dead_letter::{DeadLetter, dead_letter};
-pub use embedded::Embedded;
+pub use embedded::{Embedded, Traffic};
 pub use error::KafkaError;
 pub use group::{Committed, Group};
 pub use health::Connection;

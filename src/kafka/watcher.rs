@@ -1,12 +1,13 @@
-//! Looks after the topics while the engine reads: partitions that are added, topics that go.
+//! Looks after the topics while the engine reads: partitions that are added, topics that go, and how
+//! far each partition's end is.
 //!
 //! A thread of its own asks for each topic's partitions every [`EVERY`] and says what changed. While
 //! no broker can be reached it asks every [`EVERY_WHEN_DOWN`], which is how the return of a broker is
 //! noticed when nothing else is going on.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use super::cluster::Cluster;
 use super::error::KafkaError;
 use super::group::Group;
 use super::health::Connection;
+use super::{Positions, TopicPartition};
 
 const EVERY: Duration = Duration::from_secs(20);
 const EVERY_WHEN_DOWN: Duration = Duration::from_secs(1);
@@ -34,6 +36,7 @@ pub enum Change {
 
 /// Ends when dropped.
 pub struct Watcher {
+    ends: Arc<Mutex<Positions>>,
     stop: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -71,10 +74,12 @@ impl Watcher {
                 )
             })
             .collect();
+        let ends: Arc<Mutex<Positions>> = Arc::default();
         let mut watch = Watch {
             group,
             topics,
             changes,
+            ends: Arc::clone(&ends),
         };
         let cluster = cluster.clone();
         let thread = thread::Builder::new()
@@ -84,7 +89,7 @@ impl Watcher {
                     Connection::Down { .. } | Connection::Refused { .. } => EVERY_WHEN_DOWN,
                     Connection::Unknown | Connection::Up => every,
                 };
-                let mut waited = Duration::ZERO;
+                let mut waited = every;
                 // In short steps, for the connection may go down meanwhile.
                 while let Err(RecvTimeoutError::Timeout) =
                     stopped.recv_timeout(EVERY_WHEN_DOWN.min(every))
@@ -102,10 +107,17 @@ impl Watcher {
                 detail: format!("no thread for the watcher: {error}"),
             })?;
         let watcher = Self {
+            ends,
             stop: Some(stop),
             thread: Some(thread),
         };
         Ok((watcher, receiver))
+    }
+
+    /// The next offset to be written of each partition, as last heard.
+    pub fn end_offsets(&self) -> Positions {
+        let ends = self.ends.lock().unwrap_or_else(PoisonError::into_inner);
+        ends.clone()
     }
 }
 
@@ -124,6 +136,7 @@ struct Watch {
     group: Arc<Group>,
     topics: BTreeMap<String, Topic>,
     changes: Sender<Change>,
+    ends: Arc<Mutex<Positions>>,
 }
 
 struct Topic {
@@ -149,6 +162,15 @@ impl Watch {
                             topic: topic.clone(),
                             partitions: added,
                         })?;
+                    }
+                    for &partition in &known.partitions {
+                        let topic = topic.clone();
+                        let at = TopicPartition { topic, partition };
+                        // One that has just gone is told at the next look.
+                        if let Ok((_, end)) = self.group.bounds_within(&at, PATIENCE) {
+                            let mut ends = self.ends.lock().unwrap_or_else(PoisonError::into_inner);
+                            ends.insert(at, end);
+                        }
                     }
                 }
                 Err(KafkaError::Unreachable { .. } | KafkaError::Authentication { .. }) => {

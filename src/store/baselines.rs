@@ -26,7 +26,7 @@ pub struct NewBaseline {
 }
 
 /// What lists say of a baseline version.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BaselineInfo {
     #[serde(flatten)]
     pub about: About,

@@ -93,7 +93,11 @@ impl Act {
         let mut values = [0.0; 5];
         for (class, value) in values.iter_mut().enumerate() {
             let signal = if class == truth { self.signal } else { 0.0 };
-            let stuck = if class == CLASSES.len() - 1 { self.stuck } else { 0.0 };
+            let stuck = if class == CLASSES.len() - 1 {
+                self.stuck
+            } else {
+                0.0
+            };
             *value = (signal + stuck + self.noise * normal(random)).exp();
         }
         let total: f64 = values.iter().sum();

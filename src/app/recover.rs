@@ -1,0 +1,425 @@
+//! From standing by to leading: who led before is fenced off, and the state is taken up where it
+//! was left.
+//!
+//! | store | marker | then |
+//! | --- | --- | --- |
+//! | has a checkpoint | ours, not beyond it, or none | go on from the checkpoint, publish the rest |
+//! | empty | none, and no positions | begin at `start_at` |
+//! | anything else | | rebuild: read the last window again, decide silently up to the marker |
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+
+use super::{Daemon, baselines, lacking, review};
+use crate::config::duration;
+use crate::engine::checkpoint::{CheckpointError, FiringAlert};
+use crate::engine::{Engine, Published, TopicPartition};
+use crate::http::Phase;
+use crate::kafka::{
+    Committed, KafkaError, Marker, Outcome, OwnedRecord, Positions, Publisher, Reread, Watermarks,
+    read_alerts, reread,
+};
+use crate::observation::{Millis, StreamKey};
+use crate::store::StoreError;
+use crate::window::WindowSpec;
+
+use super::follow::Topics;
+
+/// What leading begins with.
+pub struct Start {
+    pub engine: Engine,
+    pub publisher: Publisher,
+    pub topics: Topics,
+    /// Up to where windows are known to be out.
+    pub covered: Watermarks,
+    pub beat: u64,
+}
+
+impl Daemon<'_> {
+    /// Fences whoever led before and takes the state up. None: it was not to be, or it is time to
+    /// stop.
+    pub(super) fn take_over(&mut self, topics: Topics) -> Result<Option<Start>, anyhow::Error> {
+        let alerts = self.config.output.alerts.clone();
+        let waiting_for = "the transactional id".to_owned();
+        self.show(Phase::Starting { waiting_for });
+        let publisher = Publisher::start(&self.cluster, &alerts)?;
+        loop {
+            match publisher.outcome(Duration::from_millis(50)) {
+                Some(Outcome::Ready) => break,
+                Some(Outcome::Stopped { error }) => {
+                    tracing::error!(%error, "cannot publish; trying again");
+                    self.show(Phase::Starting {
+                        waiting_for: error.to_string(),
+                    });
+                    self.rest(Duration::from_secs(5));
+                    return Ok(None);
+                }
+                Some(Outcome::Fenced { .. } | Outcome::Published { .. }) => return Ok(None),
+                None => {
+                    if let crate::kafka::Status::StartingAgain { error, .. } = publisher.status() {
+                        self.show(Phase::Starting {
+                            waiting_for: error.to_string(),
+                        });
+                    }
+                    if !self.rest(Duration::ZERO) {
+                        return Ok(None);
+                    }
+                }
+            }
+        }
+        self.show(Phase::Starting {
+            waiting_for: "the state to be restored".to_owned(),
+        });
+        // Whoever was fenced may have published until just now.
+        let Some(marker) = self.insist(|daemon| daemon.marker.read_marker(&alerts)) else {
+            return Ok(None);
+        };
+        let Some(engine) = self.recover(marker.as_ref(), &topics)? else {
+            return Ok(None);
+        };
+        Ok(Some(Start {
+            engine,
+            publisher,
+            topics,
+            beat: marker.as_ref().map_or(0, |marker| marker.beat),
+            covered: marker.map(|marker| marker.watermarks).unwrap_or_default(),
+        }))
+    }
+
+    /// An engine with its state and the position of every partition; none when it is time to stop.
+    fn recover(
+        &mut self,
+        marker: Option<&Marker>,
+        topics: &Topics,
+    ) -> Result<Option<Engine>, anyhow::Error> {
+        let of_topic = |(topic, partitions): (&String, &Vec<i32>)| -> Vec<TopicPartition> {
+            let at = |&partition| TopicPartition {
+                topic: topic.clone(),
+                partition,
+            };
+            partitions.iter().map(at).collect()
+        };
+        let partitions: Vec<TopicPartition> = topics.iter().flat_map(of_topic).collect();
+        let Some(committed) = self.insist(|daemon| daemon.group.committed(&partitions)) else {
+            return Ok(None);
+        };
+        let mut engine = self.new_engine(&partitions);
+        let begun = match self.restore(&mut engine, marker)? {
+            Restored::Whole => {
+                tracing::info!("going on where it was");
+                self.place(&mut engine, &partitions, &committed)
+            }
+            Restored::Nothing if marker.is_none() && committed.is_empty() => {
+                let start_at = self.config.kafka.start_at;
+                tracing::info!(?start_at, "nothing is known: beginning");
+                self.place(&mut engine, &partitions, &committed)
+            }
+            Restored::Nothing => {
+                engine = self.new_engine(&partitions);
+                self.rebuild(&mut engine, &partitions, &committed, marker)?
+            }
+        };
+        if begun.is_none() {
+            return Ok(None);
+        }
+        self.load_baselines(&mut engine)?;
+        Ok(Some(engine))
+    }
+
+    fn new_engine(&self, partitions: &[TopicPartition]) -> Engine {
+        let output = &self.config.output;
+        let published = Published {
+            group: self.config.kafka.group.clone(),
+            windows: output.windows.is_some(),
+            dead_letters: output.dead_letter.is_some(),
+        };
+        let mut engine = Engine::new(self.config.models.clone(), Some(published));
+        for at in partitions {
+            engine.add_partition(at.clone());
+        }
+        engine
+    }
+
+    /// Takes the store's checkpoint, if the marker says that nobody has gone on since.
+    fn restore(
+        &self,
+        engine: &mut Engine,
+        marker: Option<&Marker>,
+    ) -> Result<Restored, anyhow::Error> {
+        let checkpoint = match self.store.read_checkpoint() {
+            Ok(Some(checkpoint)) => checkpoint,
+            Ok(None) => return Ok(Restored::Nothing),
+            Err(error @ StoreError::CheckpointLost { .. }) => {
+                tracing::error!(%error, "rebuilding");
+                return Ok(Restored::Nothing);
+            }
+            Err(error) => return Err(error.into()),
+        };
+        if let Some(why) = &checkpoint.fell_back {
+            tracing::error!(
+                why,
+                "the newest checkpoint cannot be read: taking the one before"
+            );
+        }
+        match engine.restore(&checkpoint.state) {
+            Ok(notes) => {
+                for note in notes {
+                    tracing::warn!("{note}");
+                }
+            }
+            Err(error @ CheckpointError::Newer { .. }) => {
+                return Err(error).context("run the build that wrote the store");
+            }
+            Err(error @ CheckpointError::Malformed(_)) => {
+                tracing::error!(%error, "rebuilding");
+                return Ok(Restored::Nothing);
+            }
+        }
+        let identity = self.store.identity().to_string();
+        let last = engine.outbox().last();
+        match marker {
+            None => Ok(Restored::Whole),
+            Some(marker) if marker.store == identity && marker.number <= last => {
+                engine.published(marker.number);
+                Ok(Restored::Whole)
+            }
+            Some(marker) if marker.store == identity => {
+                tracing::warn!(
+                    published = marker.number,
+                    stored = last,
+                    "the store is older than what has been published: rebuilding"
+                );
+                Ok(Restored::Nothing)
+            }
+            Some(marker) => {
+                tracing::warn!(
+                    store = marker.store,
+                    "another instance has gone on: rebuilding"
+                );
+                Ok(Restored::Nothing)
+            }
+        }
+    }
+
+    /// Gives a position to every partition that has none: those that were added to a topic are read
+    /// from their beginning, topics that are new go on from the group's position or begin at
+    /// `start_at`.
+    fn place(
+        &mut self,
+        engine: &mut Engine,
+        partitions: &[TopicPartition],
+        committed: &BTreeMap<TopicPartition, Committed>,
+    ) -> Option<()> {
+        let known = engine.positions();
+        let is_known = |at: &TopicPartition| known.keys().any(|k| k.topic == at.topic);
+        let (mut added, mut fresh) = (Vec::new(), Vec::new());
+        let mut found = Positions::new();
+        for at in partitions.iter().filter(|at| !known.contains_key(at)) {
+            if let Some(committed) = committed.get(at) {
+                found.insert(at.clone(), committed.position);
+            } else if is_known(at) || committed.keys().any(|k| k.topic == at.topic) {
+                added.push(at.clone());
+            } else {
+                fresh.push(at.clone());
+            }
+        }
+        let start_at = self.config.kafka.start_at;
+        found.extend(self.insist(|daemon| {
+            use crate::config::valid::StartAt;
+            let mut found = daemon.group.resolve_start(&added, StartAt::Earliest)?;
+            found.extend(daemon.group.resolve_start(&fresh, start_at)?);
+            // At once: what is written from now on counts, even if we are killed before a checkpoint.
+            daemon.group.commit(&found)?;
+            Ok(found)
+        })?);
+        for (at, position) in found {
+            let id = engine.add_partition(at);
+            engine.set_position(id, position);
+        }
+        Some(())
+    }
+
+    /// Takes up where another store left off: reads one window again, silently.
+    fn rebuild(
+        &mut self,
+        engine: &mut Engine,
+        partitions: &[TopicPartition],
+        committed: &BTreeMap<TopicPartition, Committed>,
+        marker: Option<&Marker>,
+    ) -> Result<Option<()>, anyhow::Error> {
+        let identity = self.store.renew_identity()?;
+        tracing::warn!(store = %identity, "rebuilding the state from Kafka");
+        if self.place(engine, partitions, committed).is_none() {
+            return Ok(None);
+        }
+        let group = engine.positions();
+        for (at, &position) in &group {
+            let id = engine.add_partition(at.clone());
+            engine.settle_before(id, position);
+        }
+        let none = Watermarks::default();
+        let watermarks = marker.map_or(&none, |marker| &marker.watermarks);
+        let Some(start) = self.insist(|daemon| daemon.window_before(&group, watermarks)) else {
+            return Ok(None);
+        };
+        for (at, position) in start {
+            let id = engine.add_partition(at);
+            engine.set_position(id, position);
+        }
+        for model in &self.config.models {
+            if let Some(to_ms) = watermarks.get(&model.name) {
+                engine.settle_windows(&model.name, to_ms);
+            }
+        }
+        let Some(firing) = self.insist(|daemon| daemon.firing_alerts()) else {
+            return Ok(None);
+        };
+        if !firing.is_empty() {
+            tracing::info!(alerts = firing.len(), "alerts that fire are taken over");
+        }
+        engine.take_over(marker.map_or(0, |marker| marker.number), firing);
+        Ok(Some(()))
+    }
+
+    /// Positions one window (and the lateness) before the group's.
+    fn window_before(
+        &self,
+        group: &Positions,
+        watermarks: &Watermarks,
+    ) -> Result<Positions, KafkaError> {
+        let mut start = group.clone();
+        for model in &self.config.models {
+            let of_model = |at: &&TopicPartition| model.topics.contains(&at.topic);
+            let partitions: Vec<TopicPartition> = group.keys().filter(of_model).cloned().collect();
+            let before = match model.window {
+                WindowSpec::Time { length_ms, .. } => {
+                    let newest_ms = match watermarks.get(&model.name) {
+                        Some(watermark_ms) => Some(watermark_ms),
+                        None => self.time_before(group, &partitions)?,
+                    };
+                    let Some(newest_ms) = newest_ms else { continue };
+                    let from_ms = newest_ms - length_ms - model.lateness_ms;
+                    self.group.offsets_at(&partitions, from_ms)?
+                }
+                // Whatever the partition, all the records of the window may be in it.
+                WindowSpec::Count { records, slide, .. } => {
+                    let back = i64::try_from(records + slide).unwrap_or(i64::MAX);
+                    let low = |at: &TopicPartition| Ok((at.clone(), self.group.bounds(at)?.0));
+                    let low: Positions = partitions.iter().map(low).collect::<Result<_, _>>()?;
+                    let from = |(at, low): (TopicPartition, i64)| {
+                        let from = group[&at].saturating_sub(back).max(low);
+                        (at, from)
+                    };
+                    low.into_iter().map(from).collect()
+                }
+            };
+            for (at, position) in before {
+                if let Some(start) = start.get_mut(&at) {
+                    *start = position.min(*start);
+                }
+            }
+        }
+        Ok(start)
+    }
+
+    /// The time of the newest record before the group's positions, where the marker says nothing.
+    fn time_before(
+        &self,
+        group: &Positions,
+        partitions: &[TopicPartition],
+    ) -> Result<Option<Millis>, KafkaError> {
+        let last = |at: &TopicPartition| (at.clone(), group[at] - 1);
+        let last: Vec<(TopicPartition, i64)> = partitions
+            .iter()
+            .map(last)
+            .filter(|(_, offset)| *offset >= 0)
+            .collect();
+        let times = reread(&self.cluster, &last)?
+            .into_iter()
+            .filter_map(|found| match found {
+                Reread::Found(record) => record.timestamp_ms,
+                Reread::Gone => None,
+            });
+        Ok(times.max())
+    }
+
+    /// The alerts of this group that fire, by the alerts topic.
+    fn firing_alerts(&self) -> Result<Vec<FiringAlert>, KafkaError> {
+        let mut firing = BTreeMap::new();
+        let source = format!("/klaxond/{}/", self.config.kafka.group);
+        read_alerts(&self.cluster, &self.config.output.alerts, |record| {
+            if let Some((fingerprint, alert)) = alert_of(&record, &source) {
+                match alert {
+                    Some(alert) => firing.insert(fingerprint, alert),
+                    None => firing.remove(&fingerprint),
+                };
+            }
+            if self.shutdown.is_requested() {
+                return ControlFlow::Break(());
+            }
+            ControlFlow::Continue(())
+        })?;
+        Ok(firing.into_values().collect())
+    }
+
+    /// Hands every model its active baseline, and says what is odd about it.
+    fn load_baselines(&self, engine: &mut Engine) -> Result<(), StoreError> {
+        for spec in &self.config.models {
+            match baselines::active(&self.store, spec)? {
+                Some(baseline) => {
+                    let baseline = Arc::new(baseline);
+                    for oddity in review(spec, &baseline) {
+                        tracing::warn!("{oddity}");
+                    }
+                    engine.set_baseline(&spec.name, Some(baseline));
+                }
+                None => {
+                    if let Some(lacking) = lacking(spec) {
+                        tracing::warn!("{lacking}");
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+enum Restored {
+    Whole,
+    Nothing,
+}
+
+/// The fingerprint of an alert event of ours, and the alert where it fires.
+fn alert_of(record: &OwnedRecord, source: &str) -> Option<(String, Option<FiringAlert>)> {
+    #[derive(serde::Deserialize)]
+    struct Event {
+        fingerprint: String,
+        status: String,
+        model: String,
+        stream: StreamKey,
+        rule: String,
+        starts_at: String,
+    }
+    let is_source = |(name, value): &(String, Option<Vec<u8>>)| {
+        let value = value.as_deref().unwrap_or_default();
+        name == "ce_source" && value.starts_with(source.as_bytes())
+    };
+    if !record.headers.iter().any(is_source) {
+        return None;
+    }
+    let event: Event = serde_json::from_slice(record.payload.as_deref()?).ok()?;
+    let firing = (event.status == "firing").then_some(());
+    let alert = firing.and_then(|()| {
+        Some(FiringAlert {
+            model: event.model,
+            stream: event.stream,
+            rule: event.rule,
+            starts_ms: duration::parse_time(&event.starts_at).ok()?,
+        })
+    });
+    Some((event.fingerprint, alert))
+}
