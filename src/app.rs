@@ -119,11 +119,12 @@ struct Daemon<'a> {
 
 impl Daemon<'_> {
     fn run(&mut self) -> Result<(), anyhow::Error> {
-        while let Some(topics) = self.follow()? {
-            let Some(start) = self.take_over(topics)? else {
-                continue;
-            };
-            self.lead(start)?;
+        while !self.shutdown.is_requested() {
+            if let Some(topics) = self.follow()?
+                && let Some(start) = self.take_over(topics)?
+            {
+                self.lead(start)?;
+            }
         }
         Ok(())
     }

@@ -172,9 +172,9 @@ impl Callbacks {
 
 impl ClientContext for Callbacks {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
-        // Connections are told by `Health`; which side a property is for is nobody's news.
-        let told_elsewhere =
-            matches!(facility, "FAIL" | "ERROR" | "REQTMOUT") || line.contains("will be ignored");
+        // Connections are told by `Health`, the transactional id by whoever waits for it; which side a property is for is nobody's news.
+        let told_elsewhere = matches!(facility, "FAIL" | "ERROR" | "REQTMOUT" | "GETPID")
+            || line.contains("will be ignored");
         let loud = matches!(
             level,
             RDKafkaLogLevel::Emerg

@@ -1,0 +1,234 @@
+//! Apache Kafka, and a client of it that is not klaxond's own.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead as _, BufReader};
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::message::{Header, Headers as _, OwnedHeaders};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
+use rdkafka::{ClientConfig, Message as _, Offset, TopicPartitionList};
+use tempfile::TempDir;
+
+use crate::daemon::wait_for;
+
+pub struct Broker {
+    pub address: String,
+    // Its end of the pipe to the script is what keeps it alive.
+    _script: Child,
+    _data: TempDir,
+}
+
+/// The broker of all tests.
+pub fn broker() -> &'static Broker {
+    static BROKER: OnceLock<Broker> = OnceLock::new();
+    BROKER.get_or_init(Broker::start)
+}
+
+/// Two ports, one after the other, that nobody listens on.
+fn two_free_ports() -> u16 {
+    wait_for("two free ports", || {
+        let first = TcpListener::bind("127.0.0.1:0").ok()?;
+        let port = first.local_addr().ok()?.port();
+        let next = TcpListener::bind(("127.0.0.1", port.checked_add(1)?));
+        next.is_ok().then_some(port)
+    })
+}
+
+/// A record as an independent reader sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seen {
+    pub partition: i32,
+    pub offset: i64,
+    pub key: Option<Vec<u8>>,
+    pub payload: Option<Vec<u8>>,
+    pub headers: BTreeMap<String, String>,
+}
+
+impl Seen {
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(self.payload.as_deref().unwrap()).unwrap()
+    }
+
+    pub fn text(&self) -> String {
+        String::from_utf8(self.payload.clone().unwrap()).unwrap()
+    }
+}
+
+impl Broker {
+    fn start() -> Self {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/kafka/broker");
+        let fetched = Command::new(&script).arg("fetch").status().unwrap();
+        assert!(fetched.success(), "Apache Kafka cannot be fetched");
+        let data = TempDir::new().unwrap();
+        let port = two_free_ports();
+        let mut child = Command::new(&script)
+            .arg("run")
+            .arg(data.path().join("kafka"))
+            .arg(port.to_string())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut pid = String::new();
+        BufReader::new(child.stdout.take().unwrap())
+            .read_line(&mut pid)
+            .unwrap();
+        let address = format!("127.0.0.1:{port}");
+        let broker = Self {
+            address,
+            _script: child,
+            _data: data,
+        };
+        wait_for("the broker", || {
+            let consumer: BaseConsumer = broker.client().create().unwrap();
+            consumer.fetch_metadata(None, Duration::from_secs(1)).ok()
+        });
+        broker
+    }
+
+    fn client(&self) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config
+            .set("bootstrap.servers", &self.address)
+            .set_log_level(rdkafka::config::RDKafkaLogLevel::Emerg);
+        config
+    }
+
+    pub fn create_topics(&self, topics: &[(&str, i32)]) {
+        let new = topics
+            .iter()
+            .map(|&(name, partitions)| NewTopic::new(name, partitions, TopicReplication::Fixed(1)));
+        let new: Vec<NewTopic<'_>> = new.collect();
+        let created = self
+            .administer(async |admin, options| admin.create_topics(&new, options).await.unwrap());
+        assert!(created.iter().all(Result::is_ok), "{created:?}");
+    }
+
+    pub fn set_partitions(&self, topic: &str, partitions: usize) {
+        let new = NewPartitions::new(topic, partitions);
+        let created = self.administer(async |admin, options| {
+            admin.create_partitions([&new], options).await.unwrap()
+        });
+        assert!(created.iter().all(Result::is_ok), "{created:?}");
+    }
+
+    fn administer<T>(
+        &self,
+        ask: impl AsyncFnOnce(&AdminClient<DefaultClientContext>, &AdminOptions) -> T,
+    ) -> T {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        let admin: AdminClient<_> = self.client().create().unwrap();
+        let options = AdminOptions::new().request_timeout(Some(Duration::from_secs(20)));
+        runtime.block_on(ask(&admin, &options))
+    }
+
+    /// Writes records, each with its partition, in order.
+    pub fn write<'a>(
+        &self,
+        topic: &str,
+        records: impl IntoIterator<Item = (i32, Option<&'a [u8]>)>,
+    ) {
+        let mut config = self.client();
+        config
+            .set("linger.ms", "5")
+            .set("message.max.bytes", "1000000");
+        let producer: BaseProducer = config.create().unwrap();
+        for (partition, payload) in records {
+            let mut record: BaseRecord<'_, str, [u8]> = BaseRecord::to(topic)
+                .partition(partition)
+                .key("some-key")
+                .headers(OwnedHeaders::new().insert(Header {
+                    key: "trace",
+                    value: Some("t-1"),
+                }));
+            record.payload = payload;
+            while let Err((_, again)) = producer.send(record) {
+                producer.poll(Duration::from_millis(10));
+                record = again;
+            }
+        }
+        producer.flush(Duration::from_secs(30)).unwrap();
+    }
+
+    /// All committed records of a topic.
+    pub fn read(&self, topic: &str) -> Vec<Seen> {
+        let mut config = self.client();
+        config
+            .set("group.id", "an-independent-reader")
+            .set("isolation.level", "read_committed")
+            .set("enable.partition.eof", "true")
+            .set("enable.auto.commit", "false");
+        let consumer: BaseConsumer = config.create().unwrap();
+        let metadata = consumer
+            .fetch_metadata(Some(topic), Duration::from_secs(10))
+            .unwrap();
+        let partitions = metadata.topics()[0].partitions().len();
+        let mut list = TopicPartitionList::new();
+        for partition in 0..partitions {
+            list.add_partition_offset(topic, partition as i32, Offset::Beginning)
+                .unwrap();
+        }
+        consumer.assign(&list).unwrap();
+        let (mut seen, mut ended) = (Vec::new(), 0);
+        while ended < partitions {
+            match consumer
+                .poll(Duration::from_secs(10))
+                .expect("the broker answers")
+            {
+                Ok(message) => seen.push(Seen {
+                    partition: message.partition(),
+                    offset: message.offset(),
+                    key: message.key().map(<[u8]>::to_vec),
+                    payload: message.payload().map(<[u8]>::to_vec),
+                    headers: message
+                        .headers()
+                        .into_iter()
+                        .flat_map(|headers| headers.iter())
+                        .map(|header| {
+                            let value = header.value.unwrap_or_default();
+                            (
+                                header.key.to_owned(),
+                                String::from_utf8_lossy(value).into_owned(),
+                            )
+                        })
+                        .collect(),
+                }),
+                Err(rdkafka::error::KafkaError::PartitionEOF(_)) => ended += 1,
+                Err(error) => panic!("{error}"),
+            }
+        }
+        seen
+    }
+
+    /// The committed position of a group, by partition.
+    pub fn positions(&self, group: &str, topic: &str, partitions: i32) -> Vec<Option<i64>> {
+        let mut config = self.client();
+        config.set("group.id", group);
+        let consumer: BaseConsumer = config.create().unwrap();
+        let mut list = TopicPartitionList::new();
+        for partition in 0..partitions {
+            list.add_partition(topic, partition);
+        }
+        let list = consumer
+            .committed_offsets(list, Duration::from_secs(10))
+            .unwrap();
+        let position =
+            |element: rdkafka::topic_partition_list::TopicPartitionListElem<'_>| match element
+                .offset()
+            {
+                Offset::Offset(offset) => Some(offset),
+                _ => None,
+            };
+        list.elements().into_iter().map(position).collect()
+    }
+}

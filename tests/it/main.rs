@@ -1,0 +1,17 @@
+//! klaxond as its users meet it: the program itself, on Apache Kafka.
+//!
+//! One broker serves all tests; each has topics and a group of its own. Expected values come from
+//! `tests/reference`, from counting, or from `klaxond replay`, which has its own tests.
+
+mod alerts;
+mod bad_input;
+mod baselines;
+mod broker;
+mod command;
+mod daemon;
+mod http;
+mod input;
+mod reference;
+mod replay;
+mod restarts;
+mod takeover;
