@@ -230,9 +230,13 @@ fn dimensions(
     let mut dimensions = Vec::new();
     for name in names {
         let source = given.parsed(&name, |text| {
-            if !text.starts_with('/') {
-                let header = text.strip_prefix("header:").unwrap_or(text);
+            if let Some(header) = text.strip_prefix("header:") {
                 return Ok(DimensionSource::Header(header.to_owned()));
+            }
+            if !text.starts_with('/') {
+                return Err(format!(
+                    "{text:?} is neither a JSON pointer (\"/{text}\") nor a header (\"header:{text}\")"
+                ));
             }
             if !is_json {
                 return Err("raw floats have no fields: name a header".to_owned());
