@@ -208,6 +208,10 @@ impl Daemon<'_> {
 /// What is odd about the model's rules on this baseline, in sentences.
 pub fn review(spec: &ModelSpec, baseline: &Arc<Baseline>) -> Vec<String> {
     let whole = StreamKey::whole();
+    let known = spec.classes.as_ref();
+    if known.is_some_and(|classes| *classes != baseline.whole.classes) {
+        return vec![other_classes(&spec.name, &baseline.name, baseline.version)];
+    }
     let whole = Yardstick::new(baseline, &whole, &baseline.whole.classes, 0);
     let Some(yardstick) = whole else {
         return Vec::new();
@@ -223,6 +227,14 @@ pub fn review(spec: &ModelSpec, baseline: &Arc<Baseline>) -> Vec<String> {
         review::review(rule, &spec.window, &yardstick).map(|why| named(why, &rule.name))
     });
     reviewed.collect()
+}
+
+/// That a baseline does not fit, as a sentence.
+fn other_classes(model: &str, name: &str, version: u32) -> String {
+    format!(
+        "model {model} is over other classes than baseline {name} version {version}: what is measured \
+         against it is absent"
+    )
 }
 
 /// What a model lacks without its baseline, as a sentence; none where it needs none.

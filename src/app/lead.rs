@@ -49,6 +49,8 @@ struct Lead {
     changes: mpsc::Receiver<Change>,
     /// What was last said of a partition's error, so that it is said once.
     errors: BTreeMap<Option<TopicPartition>, String>,
+    /// What was said of baselines that do not fit.
+    unfit: BTreeSet<String>,
     /// Topics that are gone.
     lost: BTreeMap<String, String>,
     pace: Pace,
@@ -120,6 +122,7 @@ impl Daemon<'_> {
             watcher,
             changes,
             errors: BTreeMap::new(),
+            unfit: BTreeSet::new(),
             lost: BTreeMap::new(),
             pace,
         };
@@ -127,7 +130,7 @@ impl Daemon<'_> {
         // first.
         self.decide(&mut lead)?;
         lead.outbound.publish(&lead.engine, false);
-        self.publish_view(&lead);
+        self.publish_view(&mut lead);
         Ok(lead)
     }
 
@@ -422,7 +425,7 @@ impl Daemon<'_> {
         }
     }
 
-    fn publish_view(&self, lead: &Lead) {
+    fn publish_view(&self, lead: &mut Lead) {
         let mut problems: Vec<String> = Vec::new();
         if let kafka::Connection::Down { reason } | kafka::Connection::Refused { reason } =
             self.cluster.connection()
@@ -430,6 +433,21 @@ impl Daemon<'_> {
             problems.push(format!("kafka cannot be reached: {reason}"));
         }
         problems.extend(lead.outbound.problem());
+        let status = lead.engine.status(clock::now_ms());
+        let mut unfit = BTreeSet::new();
+        for model in &status.models {
+            if let (Some((name, version)), true) = (
+                &model.baseline,
+                model.streams.iter().any(|stream| stream.is_unfit),
+            ) {
+                unfit.insert(super::other_classes(&model.name, name, *version));
+            }
+        }
+        for new in unfit.difference(&lead.unfit) {
+            tracing::warn!("{new}");
+        }
+        problems.extend(unfit.iter().cloned());
+        lead.unfit = unfit;
         problems.extend(
             lead.lost
                 .iter()
@@ -442,7 +460,7 @@ impl Daemon<'_> {
         self.hub.publish(View {
             phase: Phase::Active,
             problems,
-            status: lead.engine.status(clock::now_ms()),
+            status,
             end_offsets: lead.watcher.end_offsets(),
         });
     }

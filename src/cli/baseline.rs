@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::PathBuf;
 
-use anstream::{eprintln, println};
+use anstream::{eprintln, print, println};
 use anyhow::Context as _;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -52,7 +52,8 @@ enum Command {
 struct Capture {
     #[command(flatten)]
     model: Model,
-    /// Learn from so much event time, up to the newest window ("24h")
+    /// Learn from so much event time, up to the newest window ("24h"). History is kept in tiles of up
+    /// to five minutes; those that lie wholly within count
     #[arg(long, value_parser = duration::parse, conflicts_with_all = ["from", "to"])]
     last: Option<Millis>,
     /// Learn from here on (RFC 3339)

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::decide::Decide;
 use super::judge::Measured;
 use super::spec::BaselineSpec;
-use super::state::Counters;
+use super::state::{Counters, View};
 use super::{Engine, TopicPartition};
 use crate::alert::state::AlertState;
 use crate::observation::{Millis, Reason, StreamKey};
@@ -42,6 +42,8 @@ pub struct StreamStatus {
     pub key: StreamKey,
     /// The newest window.
     pub latest: Option<Arc<Measured>>,
+    /// It is over other classes than the baseline, which it therefore has no use for.
+    pub is_unfit: bool,
     /// By rule.
     pub alerts: Vec<(String, AlertState)>,
 }
@@ -91,15 +93,10 @@ impl Decide {
     pub fn status(&self, now_ms: Millis) -> ModelStatus {
         let state = &self.state;
         let whole = StreamKey::whole();
-        let model = (&whole, None, &state.model_alerts);
-        let of_whole = state
-            .whole
-            .iter()
-            .map(|s| (&whole, s.view.latest.clone(), &s.alerts));
-        let of_streams = state
-            .streams
-            .iter()
-            .map(|(k, s)| (k, s.view.latest.clone(), &s.alerts));
+        let no_view = View::default();
+        let model = (&whole, &no_view, &state.model_alerts);
+        let of_whole = state.whole.iter().map(|s| (&whole, &s.view, &s.alerts));
+        let of_streams = state.streams.iter().map(|(k, s)| (k, &s.view, &s.alerts));
         let streams = [model].into_iter().chain(of_whole).chain(of_streams);
         let learning = match (&state.learning, &self.spec.baseline) {
             (Some(learner), &BaselineSpec::Learn { duration_ms }) => {
@@ -123,9 +120,10 @@ impl Decide {
                 .last_arrival_ms
                 .map(|last| (now_ms - last).max(0) as f64 / 1000.0),
             streams: streams
-                .map(|(key, latest, alerts)| StreamStatus {
+                .map(|(key, view, alerts)| StreamStatus {
                     key: key.clone(),
-                    latest,
+                    latest: view.latest.clone(),
+                    is_unfit: self.baseline.is_some() && matches!(view.yardstick, Some(None)),
                     alerts: alerts
                         .iter()
                         .map(|(rule, a)| (rule.clone(), a.state))
