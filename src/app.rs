@@ -7,7 +7,7 @@
 //!                                                            └── Source ◄── librdkafka
 //! ```
 //!
-//! Its life: [`follow`] until it is this instance's turn, [`recover`] what is known, [`lead`] until
+//! Its life: `follow` until it is this instance's turn, `recover` what is known, `lead` until
 //! shutdown or until another instance has taken over; then `follow` again. Whatever can be waited
 //! out is waited out, visibly: what is left are errors of the configuration and of the store.
 
@@ -150,11 +150,27 @@ impl Daemon<'_> {
 
     /// Shows what is being waited for, where there is nothing else to show.
     fn show(&self, phase: Phase) {
-        if self.hub.view().phase != phase {
+        let shown = self.hub.view();
+        if shown.phase != phase || !shown.problems.is_empty() {
             self.hub.publish(View {
                 phase,
                 ..View::default()
             });
+        }
+    }
+
+    /// Shows what is in the way. An instance that stands by goes on doing so while Kafka is away: it
+    /// is not the one that has to read.
+    fn show_waiting(&self, waiting_for: String, is_transient: bool) {
+        let phase = self.hub.view().phase.clone();
+        if is_transient && matches!(phase, Phase::Standby { .. }) {
+            self.hub.publish(View {
+                phase,
+                problems: vec![waiting_for],
+                ..View::default()
+            });
+        } else {
+            self.show(Phase::Starting { waiting_for });
         }
     }
 
@@ -192,9 +208,7 @@ impl Daemon<'_> {
                     if told.as_ref() != Some(&waiting_for) && !error.is_transient() {
                         tracing::warn!(%error, "waiting for Kafka");
                     }
-                    self.show(Phase::Starting {
-                        waiting_for: waiting_for.clone(),
-                    });
+                    self.show_waiting(waiting_for.clone(), error.is_transient());
                     told = Some(waiting_for);
                     if !self.rest(RETRY) {
                         return None;

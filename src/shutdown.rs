@@ -35,7 +35,8 @@ impl Shutdown {
             .await;
     }
 
-    /// Requests shutdown on SIGTERM and SIGINT.
+    /// Requests shutdown on SIGTERM and SIGINT. SIGHUP, which would end the process too, only says
+    /// that nothing is read again.
     ///
     /// # Errors
     /// The handlers cannot be installed.
@@ -43,6 +44,12 @@ impl Shutdown {
         use tokio::signal::unix::{SignalKind, signal};
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut hangup = signal(SignalKind::hangup())?;
+        tokio::spawn(async move {
+            while hangup.recv().await.is_some() {
+                tracing::warn!("the configuration is read at start only: restart to take changes");
+            }
+        });
         let shutdown = self.clone();
         tokio::spawn(async move {
             let name = tokio::select! {

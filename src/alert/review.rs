@@ -17,7 +17,7 @@ pub fn expected_records(window: &WindowSpec, yardstick: &Yardstick) -> Option<u6
             let (first_ms, last_ms) = yardstick.summary().span()?;
             let span_ms = (last_ms - first_ms).max(0) as f64;
             let rate = yardstick.summary().records() as f64 / span_ms;
-            (span_ms > 0.0).then(|| (rate * length_ms as f64) as u64)
+            (span_ms > 0.0).then_some((rate * length_ms as f64) as u64)
         }
     }
 }

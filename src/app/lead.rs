@@ -252,7 +252,7 @@ impl Daemon<'_> {
         let mut writes = StepWrites::default();
         for output in &outputs {
             match output {
-                Output::History(entry) => writes.history.push(entry.clone()),
+                Output::History(entry) => writes.history.push((**entry).clone()),
                 Output::Learnt(baseline) => writes.baselines.push(NewBaseline {
                     baseline: (**baseline).clone(),
                     activate: true,

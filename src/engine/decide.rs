@@ -384,7 +384,8 @@ impl Decide {
         let measured = window.map(|w| Measured::new(&w, yardstick.as_deref(), rejected_share));
         for pane in self.gone.drain(..) {
             let full = state.gather(&self.spec, key, pane);
-            self.outputs.extend(full.map(Output::History));
+            let full = full.map(|entry| Output::History(Box::new(entry)));
+            self.outputs.extend(full);
         }
         let Some(measured) = measured else { return };
         if !silent {

@@ -38,7 +38,7 @@ impl Decide {
                 }
                 let tile = state.tile.take();
                 self.outputs
-                    .extend(tile.map(|t| Output::History(state.entry(&spec, &key, t))));
+                    .extend(tile.map(|t| Output::History(Box::new(state.entry(&spec, &key, t)))));
             }
             self.forgotten.push(key);
         }

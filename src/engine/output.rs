@@ -15,7 +15,7 @@ pub enum Output {
     Alert(Box<AlertEvent>),
     Rejected(Rejected),
     /// For the store's history.
-    History(HistoryEntry),
+    History(Box<HistoryEntry>),
     /// The model's baseline has been learnt.
     Learnt(Box<Baseline>),
 }

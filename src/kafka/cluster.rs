@@ -64,7 +64,13 @@ impl Cluster {
     /// The user's properties, with ours on top.
     fn client_config(&self) -> ClientConfig {
         let mut client = ClientConfig::new();
-        client.set("client.id", "klaxond");
+        client
+            .set("client.id", "klaxond")
+            // The vendored OpenSSL does not know where this system keeps its certificates.
+            .set("ssl.ca.location", "probe");
+        if self.inner.config.properties.contains_key("ssl.ca.pem") {
+            client.remove("ssl.ca.location");
+        }
         for (key, value) in &self.inner.config.properties {
             client.set(key, value);
         }

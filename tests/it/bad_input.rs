@@ -20,8 +20,10 @@ idle_after = "1s"
 window = { length = "10s", slide = "10s" }
 "#;
 
-/// Each with the reason that DESIGN's table gives.
-fn garbage() -> Vec<(Option<Vec<u8>>, &'static str)> {
+/// A value, and the reason for which it is refused; "" where it is not.
+type Case = (Option<Vec<u8>>, &'static str);
+
+fn garbage() -> Vec<Case> {
     let text = |text: &str| Some(text.as_bytes().to_vec());
     let ts = T0;
     vec![
@@ -74,7 +76,7 @@ fn every_refused_record_is_a_dead_letter_with_its_one_reason() {
     let site = Site::new("bad-input", STRICT);
     site.create_topics(1);
     let good: Vec<String> = (0..400).map(|i| record(i, 100, &[0.5, 0.5])).collect();
-    let mut written: Vec<(Option<Vec<u8>>, &str)> = Vec::new();
+    let mut written: Vec<Case> = Vec::new();
     for (i, record) in good.iter().enumerate() {
         written.push((Some(record.clone().into_bytes()), ""));
         if i % 100 == 50 {
@@ -91,7 +93,7 @@ fn every_refused_record_is_a_dead_letter_with_its_one_reason() {
         let seen = broker().read(&site.topic("dead-letter"));
         (seen.len() >= 4 * garbage().len()).then_some(seen)
     });
-    let refused: Vec<(usize, &(Option<Vec<u8>>, &str))> = written
+    let refused: Vec<(usize, &Case)> = written
         .iter()
         .enumerate()
         .filter(|(_, (_, reason))| !reason.is_empty())

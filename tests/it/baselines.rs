@@ -98,7 +98,8 @@ fn a_baseline_is_captured_from_what_the_daemon_has_seen() {
     assert_eq!(other.done(&["baseline", "export"]), exported);
     let sketch = other.done(&["baseline", "show"]);
     for word in [
-        "m version 1, active",
+        "m version 1",
+        ", active",
         "600 records",
         "provisional",
         "no ",

@@ -279,8 +279,8 @@ fn distribution_of(pointer: &str, field: &Field<'_>) -> Option<Distribution> {
     if field.values.iter().all(|value| value.is_number()) {
         let name = pointer.rsplit('/').next()?.to_lowercase();
         let is_score = SCORE_NAMES.contains(&name.as_str());
-        let fits = |value: &&Value| value.as_f64().is_some_and(|p| (0.0..=1.0).contains(&p));
-        return (is_score && field.values.iter().all(|v| fits(&v))).then(|| Distribution {
+        let fits = |value: &Value| value.as_f64().is_some_and(|p| (0.0..=1.0).contains(&p));
+        return (is_score && field.values.iter().all(|v| fits(v))).then(|| Distribution {
             pointer: pointer.to_owned(),
             kind: Kind::Binary,
             classes: Classes::Counted(2),
