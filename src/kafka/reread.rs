@@ -7,8 +7,9 @@ use rdkafka::Message as _;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::{KafkaError as Native, RDKafkaErrorCode};
 
-use super::cluster::{Cluster, list_of};
+use super::cluster::{ASK, Cluster, list_of};
 use super::error::{Class, KafkaError, class, code};
+use super::group::Group;
 use super::health::Callbacks;
 use super::record::OwnedRecord;
 use super::{Positions, TopicPartition};
@@ -46,8 +47,24 @@ pub fn reread(
         offsets.insert(*offset, Reread::Gone);
     }
     let group = format!("{}.reader", cluster.config().group);
+    // Asked first, since the client takes half a minute to say that a topic is not there.
+    let lookup = Group::open(cluster, &group)?;
     let consumer = cluster.create(&cluster.consumer_config(&group), true)?;
+    let mut topic: Option<(&str, Vec<i32>)> = None;
     for (at, offsets) in &mut by_partition {
+        if topic.as_ref().is_none_or(|(name, _)| *name != at.topic) {
+            let partitions = match lookup.partitions_of(&at.topic, ASK) {
+                Err(KafkaError::MissingTopic { .. }) => Vec::new(),
+                found => found?,
+            };
+            topic = Some((&at.topic, partitions));
+        }
+        if topic
+            .as_ref()
+            .is_some_and(|(_, partitions)| !partitions.contains(&at.partition))
+        {
+            continue;
+        }
         fill(cluster, &consumer, at, offsets)?;
     }
     let found = |(at, offset): &(TopicPartition, i64)| by_partition[at][offset].clone();
@@ -124,7 +141,6 @@ fn seek(
             Some(Err(Native::PartitionEOF(_))) => return Ok(Sought::Ended),
             Some(Err(error)) => match code(&error) {
                 Some(RDKafkaErrorCode::AutoOffsetReset) => return Ok(Sought::OutOfRange),
-                Some(code) if class(code) == Class::MissingTopic => return Ok(Sought::Ended),
                 Some(code) if class(code) == Class::Unreachable => {}
                 _ => return Err(cluster.explain(&doing(), &at.topic, &error)),
             },
