@@ -17,6 +17,11 @@ const NAMED_CLASSES: usize = 3;
 /// A kl this many times its noise floor is a shift, not sampling.
 const CLEAR_OF_NOISE: f64 = 3.0;
 
+/// An entropy within so many standard deviations of the baseline's windows is a usual one.
+const USUAL_DEVIATIONS: f64 = 3.0;
+/// The same where the baseline was too short for a standard deviation.
+const FEW_PERCENT: f64 = 0.05;
+
 /// The classes that contribute most to kl, largest first; ties by class order.
 pub fn class_shifts(window: &Summary, yardstick: &Yardstick) -> Vec<ClassShift> {
     let bits = contributions(window, &yardstick.reference);
@@ -103,12 +108,9 @@ fn against_baseline(
         measures.get(Measure::Entropy),
         yardstick.own.get(Measure::Entropy),
     ) {
-        let direction = if now > before { "less" } else { "more" };
-        sentences.push(format!(
-            "the model is {direction} certain than its baseline (mean entropy {} → {} bits)",
-            number(before),
-            number(now)
-        ));
+        let spread = yardstick.learnt().spread.get(&Measure::Entropy);
+        let spread = spread.filter(|spread| spread.windows > 1);
+        sentences.push(certainty(before, now, spread.map(|spread| spread.sd)));
     }
     if let (Some(kl), Some(noise)) = (measures.get(Measure::Kl), measures.get(Measure::KlNoise)) {
         let (kl_bits, noise_bits) = (number(kl), number(noise));
@@ -125,6 +127,21 @@ fn against_baseline(
         }
     }
     sentences
+}
+
+/// How sure the model is beside its baseline, whose windows' entropies have the standard deviation
+/// `sd` where it is known.
+fn certainty(before: f64, now: f64, sd: Option<f64>) -> String {
+    let usual = sd.map_or(FEW_PERCENT * before, |sd| USUAL_DEVIATIONS * sd);
+    let compared = if (now - before).abs() <= usual {
+        "about as certain as"
+    } else if now > before {
+        "less certain than"
+    } else {
+        "more certain than"
+    };
+    let (before, now) = (number(before), number(now));
+    format!("the model is {compared} its baseline (mean entropy {before} → {now} bits)")
 }
 
 fn name_shift(shift: &ClassShift) -> String {
@@ -170,6 +187,17 @@ pub fn number(value: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_usual_entropy_is_not_called_a_change() {
+        let said = |before, now, sd| certainty(before, now, sd);
+        assert!(said(0.60, 0.61, Some(0.01)).contains("about as certain as its baseline"));
+        assert!(said(0.60, 0.66, Some(0.01)).contains("less certain than"));
+        assert!(said(0.60, 0.54, Some(0.01)).contains("more certain than"));
+        assert!(said(0.60, 0.62, None).contains("about as certain as"));
+        let whole = "the model is less certain than its baseline (mean entropy 0.6 → 0.7 bits)";
+        assert_eq!(said(0.60, 0.70, None), whole);
+    }
 
     #[test]
     fn numbers_have_three_significant_digits() {

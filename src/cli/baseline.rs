@@ -266,8 +266,12 @@ fn tell(spec: &ModelSpec, stored: &Stored, format: Format) -> Result<(), Failure
         streams,
         active,
     } = stored;
-    let s = if *streams == 1 { "" } else { "s" };
-    println!("{name} version {version}: {records} records, {streams} stream{s}");
+    let streams = match streams {
+        0 => String::new(),
+        1 => ", 1 stream".to_owned(),
+        more => format!(", {more} streams"),
+    };
+    println!("{name} version {version}: {records} records{streams}");
     if !active {
         println!("another version is active: klaxond baseline activate --version {version}");
     } else if spec.baseline == BaselineSpec::None {

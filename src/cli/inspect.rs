@@ -25,6 +25,9 @@ use guess::{Classes, Guess, Sample};
 /// How long a topic may take to give its newest records.
 const PATIENCE: Duration = Duration::from_secs(15);
 
+/// The lowest line that is proposed for kl, in bits: what a share of 1 % makes that triples.
+const LEAST_LINE: f64 = 0.02;
+
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Kafka's addresses
@@ -251,7 +254,7 @@ fn document(args: &Args, topic: &Newest, guess: &Guess) -> String {
             per_window.saturating_mul(100),
         )
     });
-    let line = noise.map_or(0.05, |noise| (noise.kl * 10.0).max(0.05));
+    let line = noise.map_or(LEAST_LINE, |noise| (noise.kl * 10.0).max(LEAST_LINE));
     let noise = noise.map_or_else(String::new, |noise| {
         format!(" # sampling alone makes about {}", number(noise.kl))
     });

@@ -174,8 +174,10 @@ fn guess_json(samples: &[Sample], documents: &[Option<Value>]) -> Result<Guess, 
     }
     let dimensions = dimensions_of(&fields);
     if !dimensions.is_empty() {
-        let of =
-            |(pointer, values): &(String, usize)| format!("{} ({values} values)", shown(pointer));
+        let of = |(pointer, values): &(String, usize)| {
+            let s = if *values == 1 { "" } else { "s" };
+            format!("{} ({values} value{s})", shown(pointer))
+        };
         let seen: Vec<String> = dimensions.iter().map(of).collect();
         notes.push(format!("may tell streams apart: {}", seen.join(", ")));
         let entry = |(pointer, _): &(String, usize)| {
