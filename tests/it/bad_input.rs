@@ -249,6 +249,33 @@ fn a_store_that_cannot_be_used_ends_the_daemon_and_says_why() {
 }
 
 #[test]
+fn wrong_credentials_are_told_without_showing_them() {
+    let site = Site::new("credentials", SCENE);
+    site.create_topics(1);
+    let plain = fs::read_to_string(site.config()).unwrap();
+    let with_password = |password: &str| {
+        let properties = format!(
+            "properties = {{ \"security.protocol\" = \"SASL_PLAINTEXT\", \
+             \"sasl.mechanism\" = \"PLAIN\", \"sasl.username\" = \"alice\", \
+             \"sasl.password\" = \"{password}\" }}\n[output]"
+        );
+        let text = plain.replace(&broker().address, &broker().sasl_address);
+        fs::write(site.config(), text.replace("[output]", &properties)).unwrap();
+    };
+    with_password("hunter2");
+    let daemon = site.start();
+    wait_for("what is waited for", || {
+        let (code, body) = daemon.get("/readyz")?;
+        (code == 503 && body.contains("refuse our authentication (SASL_PLAINTEXT, PLAIN)"))
+            .then_some(())
+    });
+    assert!(!site.log().contains("hunter2"));
+    daemon.stop();
+    with_password("secret");
+    site.start_active().stop();
+}
+
+#[test]
 fn wrong_properties_are_told_before_anything_starts() {
     let site = Site::new("properties", SCENE);
     let text = fs::read_to_string(site.config()).unwrap();

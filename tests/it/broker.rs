@@ -20,6 +20,8 @@ use crate::daemon::wait_for;
 
 pub struct Broker {
     pub address: String,
+    /// Where alice has to say that her password is "secret".
+    pub sasl_address: String,
     // Its end of the pipe to the script is what keeps it alive.
     _script: Child,
     _data: TempDir,
@@ -31,13 +33,14 @@ pub fn broker() -> &'static Broker {
     BROKER.get_or_init(Broker::start)
 }
 
-/// Two ports, one after the other, that nobody listens on.
-fn two_free_ports() -> u16 {
-    wait_for("two free ports", || {
+/// The first of three ports, one after the other, that nobody listens on.
+fn three_free_ports() -> u16 {
+    wait_for("three free ports", || {
         let first = TcpListener::bind("127.0.0.1:0").ok()?;
         let port = first.local_addr().ok()?.port();
-        let next = TcpListener::bind(("127.0.0.1", port.checked_add(1)?));
-        next.is_ok().then_some(port)
+        let next = |after| TcpListener::bind(("127.0.0.1", port.checked_add(after)?)).ok();
+        let _three = (first, next(1)?, next(2)?);
+        Some(port)
     })
 }
 
@@ -67,7 +70,7 @@ impl Broker {
         let fetched = Command::new(&script).arg("fetch").status().unwrap();
         assert!(fetched.success(), "Apache Kafka cannot be fetched");
         let data = TempDir::new().unwrap();
-        let port = two_free_ports();
+        let port = three_free_ports();
         let mut child = Command::new(&script)
             .arg("run")
             .arg(data.path().join("kafka"))
@@ -83,6 +86,7 @@ impl Broker {
         let address = format!("127.0.0.1:{port}");
         let broker = Self {
             address,
+            sasl_address: format!("127.0.0.1:{}", port + 2),
             _script: child,
             _data: data,
         };
