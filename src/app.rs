@@ -119,12 +119,15 @@ struct Daemon<'a> {
 
 impl Daemon<'_> {
     fn run(&mut self) -> Result<(), anyhow::Error> {
+        let mut fenced = false;
         while !self.shutdown.is_requested() {
-            if let Some(topics) = self.follow()?
-                && let Some(start) = self.take_over(topics)?
-            {
-                self.lead(start)?;
-            }
+            let Some(topics) = self.follow(fenced)? else {
+                continue;
+            };
+            fenced = match self.take_over(topics)? {
+                Ok(start) => self.lead(start)?,
+                Err(end) => end,
+            } == End::Fenced;
         }
         Ok(())
     }
@@ -217,6 +220,16 @@ impl Daemon<'_> {
             }
         }
     }
+}
+
+/// Why leading has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    Shutdown,
+    /// Another instance has taken over.
+    Fenced,
+    /// Publication has failed for good: it may do better from the beginning.
+    Failed,
 }
 
 /// What is odd about the model's rules on this baseline, in sentences.

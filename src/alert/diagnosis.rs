@@ -70,6 +70,11 @@ pub fn firing(
              klaxond_rejected_records_total say why"
                 .to_owned(),
         ),
+        Measure::LostRecords => sentences.push(
+            "records were gone from their topic before they were read, and no window has them: the \
+             topic keeps less than it takes to come back"
+                .to_owned(),
+        ),
         Measure::Silence => sentences.push("the model's topics give no records".to_owned()),
         _ => sentences.extend(against_baseline(measures, yardstick, &classes)),
     }

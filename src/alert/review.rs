@@ -4,7 +4,7 @@ use super::rule::{Comparison, Rule, Threshold};
 use crate::baseline::yardstick::Yardstick;
 use crate::information::noise::NoiseFloor;
 use crate::window::WindowSpec;
-use crate::window::measures::Measure;
+use crate::window::measures::{Measure, Needs};
 
 use super::diagnosis::number;
 
@@ -25,7 +25,7 @@ pub fn expected_records(window: &WindowSpec, yardstick: &Yardstick) -> Option<u6
 /// What is wrong with the rule on this model, as a sentence; none when nothing is.
 pub fn review(rule: &Rule, window: &WindowSpec, yardstick: &Yardstick) -> Option<String> {
     let records = expected_records(window, yardstick)?;
-    if records < rule.min_records && rule.measure != Measure::RejectedShare {
+    if records < rule.min_records && rule.measure.needs() != Needs::Model {
         return Some(format!(
             "can hardly fire: a window holds about {records} records, and min_records is {}",
             rule.min_records

@@ -125,9 +125,14 @@ impl AlertState {
     }
 
     /// As `step`, where what happened has already been published by another: an alert that fires
-    /// stays, and none begins to.
+    /// stays, though it may be on its way to end, and none begins to.
     pub fn step_silently(&mut self, rule: &Rule, lines: Lines, value: f64, at_ms: Millis) {
-        if matches!(self, Self::Firing { .. }) {
+        if let Self::Firing { clear_since_ms, .. } = self {
+            *clear_since_ms = if lines.holds(rule.comparison, value) {
+                None
+            } else {
+                Some(clear_since_ms.unwrap_or(at_ms))
+            };
             return;
         }
         if let Some(Transition::Fired { starts_ms }) = self.step(rule, lines, value, at_ms) {

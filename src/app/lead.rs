@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use super::outbound::Outbound;
 use super::recover::Start;
-use super::{Daemon, baselines, review};
+use super::{Daemon, End, baselines, review};
 use crate::clock::{self, Instant};
 use crate::decode::Record;
 use crate::engine::output::Output;
@@ -66,20 +66,20 @@ struct Pace {
 }
 
 impl Daemon<'_> {
-    pub(super) fn lead(&mut self, start: Start) -> Result<(), anyhow::Error> {
+    pub(super) fn lead(&mut self, start: Start) -> Result<End, anyhow::Error> {
         let mut lead = self.begin(start)?;
         tracing::info!(partitions = lead.ids.len(), "active");
-        loop {
+        let end = loop {
             if self.shutdown.is_requested() {
                 self.goodbye(&mut lead)?;
-                break;
+                break End::Shutdown;
             }
-            if self.round(&mut lead)?.is_break() {
-                break;
+            if let ControlFlow::Break(end) = self.round(&mut lead)? {
+                break end;
             }
-        }
+        };
         self.hub.publish(View::default());
-        Ok(())
+        Ok(end)
     }
 
     fn begin(&mut self, start: Start) -> Result<Lead, anyhow::Error> {
@@ -135,7 +135,7 @@ impl Daemon<'_> {
     }
 
     /// It breaks where this instance leads no more.
-    fn round(&mut self, lead: &mut Lead) -> Result<ControlFlow<()>, anyhow::Error> {
+    fn round(&mut self, lead: &mut Lead) -> Result<ControlFlow<End>, anyhow::Error> {
         self.answer_calls(Some(&mut lead.engine));
         self.follow_topics(lead)?;
         if let Some(outcome) = lead.outbound.outcome(Duration::ZERO) {
@@ -143,12 +143,12 @@ impl Daemon<'_> {
                 Outcome::Fenced { by } => {
                     let by = by.map_or_else(|| "not known".to_owned(), |marker| marker.store);
                     tracing::warn!(store = by, "another instance has taken over: standing by");
-                    return Ok(ControlFlow::Break(()));
+                    return Ok(ControlFlow::Break(End::Fenced));
                 }
                 Outcome::Stopped { error } => {
                     tracing::error!(%error, "publication has failed for good: starting over");
                     self.rest(super::RETRY);
-                    return Ok(ControlFlow::Break(()));
+                    return Ok(ControlFlow::Break(End::Failed));
                 }
                 Outcome::Ready => {}
                 Outcome::Published { id } => lead.outbound.published(&mut lead.engine, id),
@@ -394,7 +394,7 @@ impl Daemon<'_> {
             });
             let (topic, partition) = (&at.topic, at.partition);
             match restarted {
-                Ok((low, _, from)) if position < low => {
+                Ok((low, ..)) if position < low => {
                     let lost = low - position;
                     tracing::error!(
                         topic,
@@ -403,7 +403,7 @@ impl Daemon<'_> {
                         "retention has taken records before they were read"
                     );
                     self.hub.meters.lost_records.inc_by(lost.unsigned_abs());
-                    lead.engine.set_position(id, from);
+                    lead.engine.lost(id, lost.unsigned_abs(), clock::now_ms());
                     lead.stranded.remove(&at);
                 }
                 Ok((_, end, from)) => {

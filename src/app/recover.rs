@@ -14,9 +14,10 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 
-use super::{Daemon, baselines, lacking, review};
+use super::{Daemon, End, baselines, lacking, review};
 use crate::config::duration;
 use crate::engine::checkpoint::{CheckpointError, FiringAlert};
+use crate::engine::spec::ModelSpec;
 use crate::engine::{Engine, Published, TopicPartition};
 use crate::http::Phase;
 use crate::kafka::{
@@ -40,9 +41,11 @@ pub struct Start {
 }
 
 impl Daemon<'_> {
-    /// Fences whoever led before and takes the state up. None: it was not to be, or it is time to
-    /// stop.
-    pub(super) fn take_over(&mut self, topics: Topics) -> Result<Option<Start>, anyhow::Error> {
+    /// Fences whoever led before and takes the state up; else why not.
+    pub(super) fn take_over(
+        &mut self,
+        topics: Topics,
+    ) -> Result<Result<Start, End>, anyhow::Error> {
         let alerts = self.config.output.alerts.clone();
         let waiting_for = "the transactional id".to_owned();
         self.show(Phase::Starting { waiting_for });
@@ -56,9 +59,10 @@ impl Daemon<'_> {
                         waiting_for: error.to_string(),
                     });
                     self.rest(Duration::from_secs(5));
-                    return Ok(None);
+                    return Ok(Err(End::Failed));
                 }
-                Some(Outcome::Fenced { .. } | Outcome::Published { .. }) => return Ok(None),
+                Some(Outcome::Fenced { .. }) => return Ok(Err(End::Fenced)),
+                Some(Outcome::Published { .. }) => {}
                 None => {
                     if let crate::kafka::Status::StartingAgain { error, .. } = publisher.status() {
                         self.show(Phase::Starting {
@@ -66,7 +70,7 @@ impl Daemon<'_> {
                         });
                     }
                     if !self.rest(Duration::ZERO) {
-                        return Ok(None);
+                        return Ok(Err(End::Shutdown));
                     }
                 }
             }
@@ -76,12 +80,12 @@ impl Daemon<'_> {
         });
         // Whoever was fenced may have published until just now.
         let Some(marker) = self.insist(|daemon| daemon.marker.read_marker(&alerts)) else {
-            return Ok(None);
+            return Ok(Err(End::Shutdown));
         };
         let Some(engine) = self.recover(marker.as_ref(), &topics)? else {
-            return Ok(None);
+            return Ok(Err(End::Shutdown));
         };
-        Ok(Some(Start {
+        Ok(Ok(Start {
             engine,
             publisher,
             topics,
@@ -263,7 +267,12 @@ impl Daemon<'_> {
         }
         let none = Watermarks::default();
         let watermarks = marker.map_or(&none, |marker| &marker.watermarks);
-        let Some(start) = self.insist(|daemon| daemon.window_before(&group, watermarks)) else {
+        let known: Positions = group
+            .iter()
+            .filter(|(at, _)| committed.contains_key(at))
+            .map(|(at, &position)| (at.clone(), position))
+            .collect();
+        let Some(start) = self.insist(|daemon| daemon.before(&known, watermarks)) else {
             return Ok(None);
         };
         for (at, position) in start {
@@ -272,7 +281,7 @@ impl Daemon<'_> {
         }
         for model in &self.config.models {
             if let Some(to_ms) = watermarks.get(&model.name) {
-                engine.settle_windows(&model.name, to_ms);
+                engine.settle_windows(&model.name, read_from(model, to_ms), to_ms);
             }
         }
         let Some(firing) = self.insist(|daemon| daemon.firing_alerts()) else {
@@ -285,24 +294,21 @@ impl Daemon<'_> {
         Ok(Some(()))
     }
 
-    /// Positions one window (and the lateness) before the group's.
-    fn window_before(
-        &self,
-        group: &Positions,
-        watermarks: &Watermarks,
-    ) -> Result<Positions, KafkaError> {
+    /// Positions from which on everything is read again that the next window depends on.
+    fn before(&self, group: &Positions, watermarks: &Watermarks) -> Result<Positions, KafkaError> {
         let mut start = group.clone();
         for model in &self.config.models {
             let of_model = |at: &&TopicPartition| model.topics.contains(&at.topic);
             let partitions: Vec<TopicPartition> = group.keys().filter(of_model).cloned().collect();
             let before = match model.window {
-                WindowSpec::Time { length_ms, .. } => {
+                WindowSpec::Time { .. } => {
                     let newest_ms = match watermarks.get(&model.name) {
                         Some(watermark_ms) => Some(watermark_ms),
                         None => self.time_before(group, &partitions)?,
                     };
                     let Some(newest_ms) = newest_ms else { continue };
-                    let from_ms = newest_ms - length_ms - model.lateness_ms;
+                    // Kafka's times are those of the records, or later.
+                    let from_ms = read_from(model, newest_ms) - model.lateness_ms;
                     self.group.offsets_at(&partitions, from_ms)?
                 }
                 // Whatever the partition, all the records of the window may be in it.
@@ -385,6 +391,22 @@ impl Daemon<'_> {
             }
         }
         Ok(())
+    }
+}
+
+/// The event time from which on records have to be known to decide about windows that end after
+/// `to_ms`: those of the window itself, and of the windows that say whether an alert is pending or
+/// on its way to end.
+fn read_from(model: &ModelSpec, to_ms: Millis) -> Millis {
+    match model.window {
+        WindowSpec::Time { length_ms, .. } => {
+            let memory = model
+                .rules
+                .iter()
+                .map(|rule| rule.for_ms.max(rule.keep_firing_ms));
+            to_ms - length_ms - memory.max().unwrap_or_default()
+        }
+        WindowSpec::Count { .. } => Millis::MIN,
     }
 }
 

@@ -28,8 +28,12 @@ const LATER: [&str; 16] = [
     "label_accuracy",
 ];
 
-/// A rejected share above this is an alert of its own accord.
-const REJECTED_ABOVE: f64 = 0.05;
+/// What every model watches of its own accord, unless it has a rule on the measure: more than so much
+/// is an alert of this name and severity.
+const OWN_RULES: [(Measure, &str, f64, &str); 2] = [
+    (Measure::RejectedShare, "rejected", 0.05, "warning"),
+    (Measure::LostRecords, "lost", 0.0, "critical"),
+];
 
 const DEFAULT_MIN_RECORDS: u64 = 50;
 
@@ -39,7 +43,7 @@ pub struct Context<'a> {
     pub baseline: &'a Option<BaselineSpec>,
 }
 
-/// The model's rules, with the one on `rejected_share` that every model has.
+/// The model's rules, with those that every model has.
 pub fn read_all(model: &Reader<'_>, context: &Context<'_>) -> Vec<Rule> {
     let mut rules: Vec<Rule> = Vec::new();
     for table in model.tables("alerts") {
@@ -52,31 +56,34 @@ pub fn read_all(model: &Reader<'_>, context: &Context<'_>) -> Vec<Rule> {
         }
         rules.extend(read(table, context));
     }
-    if !rules
-        .iter()
-        .any(|rule| rule.measure == Measure::RejectedShare)
-    {
-        rules.push(rejected(&rules));
+    for (measure, name, above, severity) in OWN_RULES {
+        if !rules.iter().any(|rule| rule.measure == measure) {
+            rules.push(own_rule(measure, free(name, &rules), above, severity));
+        }
     }
     rules
 }
 
-/// `rejected`, under a name that is free.
-fn rejected(rules: &[Rule]) -> Rule {
-    let mut name = "rejected".to_owned();
+/// The name, or the first like it that no rule has.
+fn free(name: &str, rules: &[Rule]) -> String {
+    let mut name = name.to_owned();
     while rules.iter().any(|rule| rule.name == name) {
         name.push('_');
     }
+    name
+}
+
+fn own_rule(measure: Measure, name: String, above: f64, severity: &str) -> Rule {
     Rule {
         name,
-        measure: Measure::RejectedShare,
+        measure,
         comparison: Comparison::Above,
-        threshold: Threshold::Absolute(REJECTED_ABOVE),
+        threshold: Threshold::Absolute(above),
         clear: None,
         for_ms: 0,
         keep_firing_ms: 0,
         min_records: DEFAULT_MIN_RECORDS,
-        severity: "warning".to_owned(),
+        severity: severity.to_owned(),
         scope: Scope::Whole,
     }
 }

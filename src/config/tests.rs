@@ -74,7 +74,7 @@ fn the_annotated_example_is_valid_and_names_every_key() {
     assert_eq!(fraud.name, "fraud");
     assert_eq!(fraud.lateness_ms, 2_000);
     assert_eq!(fraud.limits.streams, 200);
-    assert_eq!(fraud.rules.len(), 5);
+    assert_eq!(fraud.rules.len(), 6);
     let country = (
         "country".to_owned(),
         DimensionSource::Header("country".to_owned()),
@@ -320,15 +320,17 @@ fn thresholds_are_numbers_or_relative() {
 }
 
 #[test]
-fn every_model_watches_what_it_refuses() {
-    let rules = model("").rules;
-    assert_eq!(rules.len(), 1);
-    assert_eq!(
-        (rules[0].name.as_str(), rules[0].threshold),
-        ("rejected", Threshold::Absolute(0.05))
-    );
-    let own = model(&rule("measure = \"rejected_share\"\nabove = 0.5")).rules;
-    assert_eq!(own.len(), 1);
+fn every_model_watches_what_it_refuses_and_what_it_misses() {
+    let names = |text: &str| -> Vec<(String, Threshold)> {
+        let rules = model(text).rules.into_iter();
+        rules.map(|rule| (rule.name, rule.threshold)).collect()
+    };
+    let own = [("rejected", 0.05), ("lost", 0.0)];
+    let own = own.map(|(name, above)| (name.to_owned(), Threshold::Absolute(above)));
+    assert_eq!(names(""), own);
+    let with_rule = names(&rule("measure = \"rejected_share\"\nabove = 0.5"));
+    assert_eq!(with_rule[1..], own[1..]);
+    assert_eq!(with_rule[0].0, "r");
 }
 
 #[test]

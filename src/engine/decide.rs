@@ -11,10 +11,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::judge::{self, Measured};
+use super::judge::{self, Measured, Voice};
 use super::output::{HistoryEntry, Output};
 use super::spec::{BaselineSpec, ModelSpec};
-use super::state::{OpenCell, OpenStream, State, StreamState};
+use super::state::{OpenCell, OpenStream, Settled, State, StreamState};
 use super::summarise::{Batch, Delta};
 use crate::alert::rule::{Rule, Scope};
 use crate::baseline::learner::Learner;
@@ -67,9 +67,16 @@ impl Decide {
         std::mem::take(&mut self.forgotten)
     }
 
-    /// Windows that end at `to_ms` or before have been published by another instance.
-    pub fn stay_silent_to(&mut self, to_ms: Millis) {
-        self.state.silent_to_ms = Some(to_ms);
+    /// Windows that end at `to_ms` or before have been published by another instance, and records
+    /// from `from_ms` on are read again.
+    pub fn settle(&mut self, from_ms: Millis, to_ms: Millis) {
+        self.state.settled = Some(Settled { from_ms, to_ms });
+    }
+
+    /// Windows that end at this time or before have been published, by this instance or another.
+    pub fn settled_to_ms(&self) -> Option<Millis> {
+        self.decided_to_ms()
+            .max(self.state.settled.map(|settled| settled.to_ms))
     }
 
     /// Windows that end at this time or before are decided.
@@ -326,7 +333,7 @@ impl Decide {
         panes: &BTreeMap<StreamKey, Pane>,
         end_ms: Millis,
     ) -> Option<Measured> {
-        let silent = self.state.is_silent(end_ms);
+        let voice = self.state.voice(end_ms);
         let whole = self.state.whole.as_mut()?;
         let mut merged: Option<Pane> = None;
         for pane in panes
@@ -349,7 +356,7 @@ impl Decide {
         // The whole is in history through its streams.
         self.gone.clear();
         let measured = measured?;
-        if !rules.is_empty() && !silent {
+        if !rules.is_empty() && voice == Voice::Aloud {
             self.state.counters.windows += 1;
             self.outputs.extend(measured.event(&self.spec.name, &key));
         }
@@ -361,7 +368,7 @@ impl Decide {
                 &mut whole.alerts,
                 &measured,
                 yardstick.as_deref(),
-                silent,
+                voice,
             ));
         }
         whole.view.latest = Some(Arc::new(measured.clone()));
@@ -373,7 +380,7 @@ impl Decide {
             .is_one_stream()
             .then(|| self.state.traffic.rejected_share())
             .flatten();
-        let silent = self.state.is_silent(end_ms);
+        let voice = self.state.voice(end_ms);
         let Some(state) = self.state.streams.get_mut(key) else {
             return;
         };
@@ -388,7 +395,7 @@ impl Decide {
             self.outputs.extend(full);
         }
         let Some(measured) = measured else { return };
-        if !silent {
+        if voice == Voice::Aloud {
             self.state.counters.windows += 1;
             self.outputs.extend(measured.event(&self.spec.name, key));
         }
@@ -406,7 +413,7 @@ impl Decide {
                 &mut state.alerts,
                 &measured,
                 yardstick.as_deref(),
-                silent,
+                voice,
             ));
         }
         state.view.latest = Some(Arc::new(measured));

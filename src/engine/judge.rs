@@ -104,8 +104,17 @@ fn baseline_info(yardstick: &Yardstick) -> BaselineInfo {
     }
 }
 
-/// Steps one rule with what was measured, and says what follows. Silently: what follows has been
-/// published by another before.
+/// What is to be said of a window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Voice {
+    Aloud,
+    /// Another instance has published it: rules are stepped, so that what was pending is.
+    Silent,
+    /// The same, and it lacks records that are not read again: rules leave it alone.
+    None,
+}
+
+/// Steps one rule with what was measured, and says what follows.
 pub fn step(
     model: &str,
     rule: &Rule,
@@ -113,8 +122,11 @@ pub fn step(
     alerts: &mut Alerts,
     measured: &Measured,
     yardstick: Option<&Yardstick>,
-    silent: bool,
+    voice: Voice,
 ) -> Option<Output> {
+    if voice == Voice::None {
+        return None;
+    }
     let value = measured.measures.get(rule.measure)?;
     let lines = threshold::resolve(rule, yardstick)?;
     if measured.records < rule.min_records {
@@ -122,7 +134,7 @@ pub fn step(
     }
     let alert = entry(alerts, &rule.name);
     alert.last = Some((value, lines.threshold));
-    if silent {
+    if voice == Voice::Silent {
         alert
             .state
             .step_silently(rule, lines, value, measured.at_ms);

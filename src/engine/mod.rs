@@ -216,9 +216,11 @@ impl Engine {
     }
 
     /// Windows of the model that end at `to_ms` or before have been published by another instance.
-    pub fn settle_windows(&mut self, model: &str, to_ms: Millis) {
+    /// Its records are read again from `from_ms` on: rules are stepped on those of these windows that
+    /// are whole, so that what was pending is.
+    pub fn settle_windows(&mut self, model: &str, from_ms: Millis, to_ms: Millis) {
         if let Some(model) = self.models.iter_mut().find(|m| m.spec.name == model) {
-            model.decide.stay_silent_to(to_ms);
+            model.decide.settle(from_ms, to_ms);
         }
     }
 
@@ -263,6 +265,21 @@ impl Engine {
             }));
         }
         refused
+    }
+
+    /// The next `records` records of the partition are gone: reading goes on after them.
+    pub fn lost(&mut self, id: PartitionId, records: u64, now_ms: Millis) {
+        let partition = &mut self.partitions[id.0];
+        let skipped = i64::try_from(records).unwrap_or(i64::MAX);
+        partition.position = Some(
+            partition
+                .position
+                .unwrap_or_default()
+                .saturating_add(skipped),
+        );
+        for &m in &partition.models {
+            self.models[m].decide.lost(records, now_ms);
+        }
     }
 
     /// The partition has been read to its end, at `now_ms` by the wall clock.
@@ -335,10 +352,7 @@ impl Engine {
     /// The watermark of each model that has one: windows that end at it or before are decided, by
     /// this instance or by the one before it.
     pub fn watermarks(&self) -> BTreeMap<String, Millis> {
-        let decided = |m: &Model| {
-            let own = m.decide.decided_to_ms();
-            Some((m.spec.name.clone(), own.max(m.decide.state().silent_to_ms)?))
-        };
+        let decided = |m: &Model| Some((m.spec.name.clone(), m.decide.settled_to_ms()?));
         self.models.iter().filter_map(decided).collect()
     }
 

@@ -1,15 +1,18 @@
-//! Decisions on the model's own counts: `rejected_share` and `silence`.
+//! Decisions on the model's own counts: `rejected_share`, `silence` and `lost_records`.
 //!
 //! Rejections are judged with the window that is due; while event time stands still, because a
-//! producer broke and every record is refused, as they come. `silence` is the wall clock's, which
-//! is given.
+//! producer broke and every record is refused, as they come. `silence` and
+//! `lost_records` are the wall clock's, which is given.
 
 use super::decide::Decide;
-use super::judge::{self, Measured};
-use super::state::OpenCell;
+use super::judge::{self, Measured, Voice};
+use super::state::{Lost, OpenCell};
 use crate::observation::{Millis, StreamKey};
 use crate::window::measures::Measure;
 use crate::window::watermark::Watermark;
+
+/// Lost records are remembered for an hour: long enough to be looked into.
+const LOST_FOR_MS: Millis = 60 * 60 * 1000;
 
 impl Decide {
     /// Steps the rules on `rejected_share`: on the window that is due, or, when nothing but
@@ -30,11 +33,11 @@ impl Decide {
         let mut measured =
             due.unwrap_or_else(|| Measured::moment(end_ms, 0, Measure::RejectedShare, share));
         measured.records = self.state.traffic.total();
-        let silent = self.state.is_silent(end_ms);
-        self.judge_model(Measure::RejectedShare, &measured, silent);
+        let voice = self.state.voice(end_ms);
+        self.judge_model(Measure::RejectedShare, &measured, voice);
     }
 
-    fn judge_model(&mut self, measure: Measure, measured: &Measured, silent: bool) {
+    fn judge_model(&mut self, measure: Measure, measured: &Measured, voice: Voice) {
         for rule in self
             .spec
             .rules
@@ -48,7 +51,7 @@ impl Decide {
                 &mut self.state.model_alerts,
                 measured,
                 None,
-                silent,
+                voice,
             ));
         }
     }
@@ -64,8 +67,23 @@ impl Decide {
         if caught_up {
             let seconds = (now_ms - last_ms).max(0) as f64 / 1000.0;
             let measured = Measured::moment(now_ms, u64::MAX, Measure::Silence, seconds);
-            self.judge_model(Measure::Silence, &measured, false);
+            self.judge_model(Measure::Silence, &measured, Voice::Aloud);
         }
+        self.state
+            .lost
+            .take_if(|lost| now_ms - lost.at_ms >= LOST_FOR_MS);
+        let lost = self.state.lost.map_or(0, |lost| lost.records);
+        let measured = Measured::moment(now_ms, u64::MAX, Measure::LostRecords, lost as f64);
+        self.judge_model(Measure::LostRecords, &measured, Voice::Aloud);
+    }
+
+    /// So many records were gone before they were read, at `now_ms` by the wall clock.
+    pub fn lost(&mut self, records: u64, now_ms: Millis) {
+        let before = self.state.lost.map_or(0, |lost| lost.records);
+        self.state.lost = Some(Lost {
+            records: before.saturating_add(records),
+            at_ms: now_ms,
+        });
     }
 
     /// Records arrived at `now_ms` by the wall clock.

@@ -46,7 +46,7 @@ impl Decide {
             // Panes cannot be cut anew.
             let mut fresh = State::new(&spec);
             fresh.counters = before.counters;
-            fresh.silent_to_ms = before.silent_to_ms;
+            fresh.settled = before.settled;
             let old = std::mem::replace(&mut before, fresh);
             let why = "ends because the model's window was changed";
             ended.extend(old.abandon(&spec.name, &spec.rules, why));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::judge::{Alerts, Measured};
+use super::judge::{Alerts, Measured, Voice};
 use super::output::HistoryEntry;
 use super::restore::{Seeds, firing};
 use super::spec::{BaselineSpec, ModelSpec};
@@ -37,10 +37,12 @@ pub struct State {
     /// Alerts that fire on streams that have not been seen since a takeover.
     pub(super) seeds: Seeds,
     pub(super) learning: Option<Learner>,
-    /// Windows that end at this time or before have been published by another instance.
-    pub(super) silent_to_ms: Option<Millis>,
+    /// What has been published by another instance.
+    pub(super) settled: Option<Settled>,
     /// By the wall clock.
     pub(super) last_arrival_ms: Option<Millis>,
+    /// Records that were gone before they were read.
+    pub(super) lost: Option<Lost>,
     pub counters: Counters,
 }
 
@@ -55,6 +57,23 @@ pub struct Counters {
     /// Dropped: older than every window still to come.
     pub too_late: u64,
     pub windows: u64,
+}
+
+/// Records that were gone before they were read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Lost {
+    pub(super) records: u64,
+    /// When the last of them were missed, by the wall clock.
+    pub(super) at_ms: Millis,
+}
+
+/// What another instance has published, where this one took over without its state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Settled {
+    /// Records before this time were not read again.
+    pub(super) from_ms: Millis,
+    /// Windows that end at this time or before are out.
+    pub(super) to_ms: Millis,
 }
 
 /// A cell that has not closed.
@@ -116,15 +135,29 @@ impl State {
             model_alerts: Alerts::new(),
             seeds: Seeds::new(),
             learning: learning.then(|| Learner::new(spec.window)),
-            silent_to_ms: None,
+            settled: None,
             last_arrival_ms: None,
+            lost: None,
             counters: Counters::default(),
         }
     }
 
-    /// Whether what is decided about a window that ends then is out already.
-    pub(super) fn is_silent(&self, end_ms: Millis) -> bool {
-        self.silent_to_ms.is_some_and(|to_ms| end_ms <= to_ms)
+    /// What is to be said of a window that ends then.
+    pub(super) fn voice(&self, end_ms: Millis) -> Voice {
+        let length_ms = match self.window {
+            WindowSpec::Time { length_ms, .. } => length_ms,
+            WindowSpec::Count { .. } => 0,
+        };
+        match self.settled {
+            Some(settled) if end_ms <= settled.to_ms => {
+                if end_ms - length_ms < settled.from_ms {
+                    Voice::None
+                } else {
+                    Voice::Silent
+                }
+            }
+            _ => Voice::Aloud,
+        }
     }
 }
 

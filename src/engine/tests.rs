@@ -596,7 +596,7 @@ fn a_takeover_keeps_firing_alerts_and_says_no_window_twice() {
     // The successor reads again from the beginning.
     let mut successor = Story::new(&spec);
     successor.engine.take_over(17, firing.collect());
-    successor.engine.settle_windows("m", to_ms);
+    successor.engine.settle_windows("m", Millis::MIN, to_ms);
     values.iter().for_each(|value| successor.say_raw(value));
     // An uninterrupted run says the former's and the successor's, in order.
     let mut whole = Story::new(&spec);

@@ -83,6 +83,7 @@ measures! {
     LabelKl "label_kl" BITS Baseline unbounded;
     Late "late" RECORDS Window unbounded;
     Linf "linf" SHARE Baseline one;
+    LostRecords "lost_records" RECORDS Model unbounded;
     Margin "margin" SHARE Window one;
     MarginalEntropy "marginal_entropy" BITS Window bits;
     Perplexity "perplexity" CLASSES Window classes;

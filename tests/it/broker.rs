@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader};
 use std::net::TcpListener;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -22,9 +22,16 @@ pub struct Broker {
     pub address: String,
     /// Where alice has to say that her password is "secret".
     pub sasl_address: String,
+    port: u16,
+    data: TempDir,
+    process: Process,
+}
+
+/// A running broker.
+struct Process {
     // Its end of the pipe to the script is what keeps it alive.
-    _script: Child,
-    _data: TempDir,
+    script: Child,
+    java: String,
 }
 
 /// The broker of all tests.
@@ -64,14 +71,13 @@ impl Seen {
     }
 }
 
-impl Broker {
-    fn start() -> Self {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/kafka/broker");
-        let fetched = Command::new(&script).arg("fetch").status().unwrap();
-        assert!(fetched.success(), "Apache Kafka cannot be fetched");
-        let data = TempDir::new().unwrap();
-        let port = three_free_ports();
-        let mut child = Command::new(&script)
+fn script() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/kafka/broker")
+}
+
+impl Process {
+    fn start(data: &TempDir, port: u16) -> Self {
+        let mut script = Command::new(script())
             .arg("run")
             .arg(data.path().join("kafka"))
             .arg(port.to_string())
@@ -79,22 +85,53 @@ impl Broker {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        let mut pid = String::new();
-        BufReader::new(child.stdout.take().unwrap())
-            .read_line(&mut pid)
-            .unwrap();
-        let address = format!("127.0.0.1:{port}");
+        let mut java = String::new();
+        let output = script.stdout.take().unwrap();
+        BufReader::new(output).read_line(&mut java).unwrap();
+        let java = java.trim().to_owned();
+        Self { script, java }
+    }
+}
+
+impl Broker {
+    pub fn start() -> Self {
+        let fetched = Command::new(script()).arg("fetch").status().unwrap();
+        assert!(fetched.success(), "Apache Kafka cannot be fetched");
+        let data = TempDir::new().unwrap();
+        let port = three_free_ports();
         let broker = Self {
-            address,
+            address: format!("127.0.0.1:{port}"),
             sasl_address: format!("127.0.0.1:{}", port + 2),
-            _script: child,
-            _data: data,
+            port,
+            process: Process::start(&data, port),
+            data,
         };
+        broker.wait_until_up();
+        broker
+    }
+
+    fn wait_until_up(&self) {
         wait_for("the broker", || {
-            let consumer: BaseConsumer = broker.client().create().unwrap();
+            let consumer: BaseConsumer = self.client().create().unwrap();
             consumer.fetch_metadata(None, Duration::from_secs(1)).ok()
         });
-        broker
+    }
+
+    pub fn signal(&self, name: &str) {
+        let sent = Command::new("kill")
+            .args(["-s", name, &self.process.java])
+            .status();
+        assert!(sent.unwrap().success());
+    }
+
+    /// Kills it and starts it again on the same data.
+    pub fn kill_and_restart(&mut self, pause: Duration) {
+        self.signal("KILL");
+        drop(self.process.script.stdin.take());
+        self.process.script.wait().unwrap();
+        std::thread::sleep(pause);
+        self.process = Process::start(&self.data, self.port);
+        self.wait_until_up();
     }
 
     fn client(&self) -> ClientConfig {
@@ -106,13 +143,18 @@ impl Broker {
     }
 
     pub fn create_topics(&self, topics: &[(&str, i32)]) {
+        assert!(self.try_create_topics(topics), "{topics:?}");
+    }
+
+    /// False where one is there already, or still.
+    pub fn try_create_topics(&self, topics: &[(&str, i32)]) -> bool {
         let new = topics
             .iter()
             .map(|&(name, partitions)| NewTopic::new(name, partitions, TopicReplication::Fixed(1)));
         let new: Vec<NewTopic<'_>> = new.collect();
         let created = self
             .administer(async |admin, options| admin.create_topics(&new, options).await.unwrap());
-        assert!(created.iter().all(Result::is_ok), "{created:?}");
+        created.iter().all(Result::is_ok)
     }
 
     pub fn set_partitions(&self, topic: &str, partitions: usize) {
@@ -142,12 +184,25 @@ impl Broker {
         topic: &str,
         records: impl IntoIterator<Item = (i32, Option<&'a [u8]>)>,
     ) {
+        let records = records
+            .into_iter()
+            .map(|(partition, payload)| (partition, payload, None));
+        self.write_at(topic, records);
+    }
+
+    /// The same, with Kafka's timestamps, in milliseconds.
+    pub fn write_at<'a>(
+        &self,
+        topic: &str,
+        records: impl IntoIterator<Item = (i32, Option<&'a [u8]>, Option<i64>)>,
+    ) {
         let mut config = self.client();
         config
             .set("linger.ms", "5")
+            .set("enable.idempotence", "true")
             .set("message.max.bytes", "1000000");
         let producer: BaseProducer = config.create().unwrap();
-        for (partition, payload) in records {
+        for (partition, payload, timestamp) in records {
             let mut record: BaseRecord<'_, str, [u8]> = BaseRecord::to(topic)
                 .partition(partition)
                 .key("some-key")
@@ -156,12 +211,35 @@ impl Broker {
                     value: Some("t-1"),
                 }));
             record.payload = payload;
+            record.timestamp = timestamp;
             while let Err((_, again)) = producer.send(record) {
                 producer.poll(Duration::from_millis(10));
                 record = again;
             }
         }
-        producer.flush(Duration::from_secs(30)).unwrap();
+        producer.flush(Duration::from_secs(60)).unwrap();
+    }
+
+    /// Drops the records of a partition before an offset, as retention does.
+    pub fn delete_before(&self, topic: &str, partition: i32, offset: i64) {
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(topic, partition, Offset::Offset(offset))
+            .unwrap();
+        let deleted = self
+            .administer(async |admin, options| admin.delete_records(&list, options).await.unwrap());
+        assert!(
+            deleted
+                .elements()
+                .iter()
+                .all(|element| element.error().is_ok())
+        );
+    }
+
+    pub fn delete_topic(&self, topic: &str) {
+        let deleted = self.administer(async |admin, options| {
+            admin.delete_topics(&[topic], options).await.unwrap()
+        });
+        assert!(deleted.iter().all(Result::is_ok), "{deleted:?}");
     }
 
     /// All committed records of a topic.

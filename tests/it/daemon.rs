@@ -37,6 +37,7 @@ pub fn free_port() -> u16 {
 
 /// A folder with a configuration, topics of its own, and a store.
 pub struct Site {
+    pub brokers: String,
     pub dir: TempDir,
     pub name: String,
     pub port: u16,
@@ -46,7 +47,13 @@ impl Site {
     /// `models` is the part of the configuration from `[models.…]` on, in which `TOPIC` stands for
     /// the name of the input topic.
     pub fn new(name: &str, models: &str) -> Self {
+        Self::on(&broker().address, name, models)
+    }
+
+    /// The same, on another broker.
+    pub fn on(brokers: &str, name: &str, models: &str) -> Self {
         let site = Self {
+            brokers: brokers.to_owned(),
             dir: TempDir::new().unwrap(),
             name: name.to_owned(),
             port: free_port(),
@@ -57,7 +64,7 @@ impl Site {
 
     /// Another instance of the same group, with a store of its own.
     pub fn sibling(&self, models: &str) -> Self {
-        Self::new(&self.name, models)
+        Self::on(&self.brokers, &self.name, models)
     }
 
     pub fn configure(&self, models: &str) {
@@ -75,7 +82,7 @@ impl Site {
              [http]\n\
              listen = \"127.0.0.1:{port}\"\n\
              {models}",
-            brokers = broker().address,
+            brokers = self.brokers,
             name = self.name,
             store = self.path("store"),
             port = self.port,
@@ -212,6 +219,8 @@ impl Daemon {
     pub fn get(&self, path: &str) -> Option<(u16, String)> {
         let agent: ureq::Agent = ureq::Agent::config_builder()
             .http_status_as_error(false)
+            // A frozen daemon accepts and says nothing.
+            .timeout_global(Some(Duration::from_secs(2)))
             .build()
             .into();
         let mut response = agent.get(self.url(path)).call().ok()?;

@@ -1,7 +1,7 @@
 //! What a restart changes: nothing.
 
 use crate::broker::broker;
-use crate::daemon::Site;
+use crate::daemon::{Site, wait_for};
 use crate::input::{SCENE, lines, scene, spread};
 use crate::reference::untyped;
 
@@ -22,12 +22,12 @@ pub fn import(site: &Site, records: &[String]) {
 pub fn uninterrupted(site: &Site, records: &[String]) -> (Vec<String>, Vec<String>) {
     let file = site.write("all.ndjson", lines(records));
     let said = site.done(&["replay", "--input", file.to_str().unwrap()]);
-    let (windows, alerts): (Vec<&str>, Vec<&str>) = said
-        .lines()
-        .partition(|line| line.starts_with("{\"type\":\"window\""));
-    let windows: Vec<String> = windows.iter().map(|line| untyped(line, "window")).collect();
-    let alerts: Vec<String> = alerts.iter().map(|line| untyped(line, "alert")).collect();
-    (windows, alerts)
+    let of_type = |kind: &str| -> Vec<String> {
+        let head = format!("{{\"type\":\"{kind}\",");
+        let lines = said.lines().filter(|line| line.starts_with(&head));
+        lines.map(|line| untyped(line, kind)).collect()
+    };
+    (of_type("window"), of_type("alert"))
 }
 
 /// What has been published is the beginning of what an uninterrupted run says, and nothing is said
@@ -86,11 +86,71 @@ fn partitions_that_are_added_are_read_from_their_beginning() {
     broker().write(&site.input(), spread(&records[900..], 2));
     // Found by looking, which takes up to 20 s. By then the other partition is far ahead: most of
     // what waited is too late for every window, and is counted as that.
-    crate::daemon::wait_for("all records", || {
+    wait_for("all records", || {
         let status = daemon.status()?;
         let model = &status["models"][0];
         let counted = model["records"].as_u64()? + model["dropped"].as_u64()?;
         (counted == records.len() as u64).then_some(())
     });
+    daemon.stop();
+}
+
+/// What retention takes before it is read is said, with its number; what is left is read.
+#[test]
+fn records_that_are_gone_are_counted_and_an_alert_of_their_own() {
+    let (site, records) = prepared("gap");
+    site.create_topics(1);
+    broker().write(&site.input(), spread(&records[..600], 1));
+    let daemon = site.start_active();
+    site.windows(11);
+    daemon.stop();
+    broker().write(&site.input(), spread(&records[600..], 1));
+    broker().delete_before(&site.input(), 0, 1_000);
+    let daemon = site.start_active();
+    let event = wait_for("the alert", || {
+        let seen = broker().read(&site.topic("alerts"));
+        let found = seen.iter().map(crate::broker::Seen::json);
+        found.into_iter().find(|event| event["rule"] == "lost")
+    });
+    assert_eq!(
+        (&event["status"], &event["value"]),
+        (&"firing".into(), &400.0.into())
+    );
+    assert_eq!(event["severity"], "critical");
+    let (_, metrics) = daemon.get("/metrics").unwrap();
+    assert!(
+        metrics.contains("klaxond_lost_records_total 400\n"),
+        "{metrics}"
+    );
+    wait_for("the rest", || {
+        let status = daemon.status()?;
+        (status["partitions"][0]["position"] == 1_800 && status["models"][0]["records"] == 1_400)
+            .then_some(())
+    });
+    daemon.stop();
+}
+
+#[test]
+fn a_topic_that_was_made_anew_is_read_from_its_beginning() {
+    let (site, records) = prepared("anew");
+    site.create_topics(1);
+    broker().write(&site.input(), spread(&records[..900], 1));
+    let daemon = site.start_active();
+    site.windows(16);
+    daemon.stop();
+    broker().delete_topic(&site.input());
+    wait_for("the topic's end", || {
+        let topics = [(site.input(), 1)];
+        let topics: Vec<(&str, i32)> = topics.iter().map(|(t, p)| (t.as_str(), *p)).collect();
+        broker().try_create_topics(&topics).then_some(())
+    });
+    broker().write(&site.input(), spread(&records[900..1_200], 1));
+    let daemon = site.start_active();
+    wait_for("the new records", || {
+        let status = daemon.status()?;
+        (status["partitions"][0]["position"] == 300 && status["models"][0]["records"] == 1_200)
+            .then_some(())
+    });
+    assert!(site.log().contains("it was made anew"), "{}", site.log());
     daemon.stop();
 }
