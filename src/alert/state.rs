@@ -257,7 +257,15 @@ mod tests {
             clear_since_ms: None,
         };
         state = firing;
+        // It stays, and so does how long it has been on its way to end.
         state.step_silently(&rule(0, 0), LINES, 0.1, 20);
+        state.step_silently(&rule(0, 0), LINES, 0.1, 30);
+        let ending = AlertState::Firing {
+            starts_ms: 5,
+            clear_since_ms: Some(20),
+        };
+        assert_eq!(state, ending);
+        state.step_silently(&rule(0, 0), LINES, 1.1, 40);
         assert_eq!(state, firing);
     }
 }

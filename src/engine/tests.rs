@@ -613,6 +613,75 @@ fn a_takeover_keeps_firing_alerts_and_says_no_window_twice() {
     );
 }
 
+/// A condition that had held for a while under the former instance fires when it would have.
+#[test]
+fn a_takeover_keeps_how_long_a_condition_has_held() {
+    let mut spec = ModelSpec {
+        baseline: BaselineSpec::None,
+        ..spec(TIME)
+    };
+    spec.rules = vec![rule("unsure", Measure::Entropy, 0.5, Scope::Streams)];
+    spec.rules[0].for_ms = 25_000;
+    spec.rules[0].min_records = 1;
+    let values: Vec<String> = (0..18)
+        .map(|i| {
+            Said {
+                time_ms: HOUR_MS + i * 5_000,
+                percent: if i < 4 { 99 } else { 50 },
+                version: 7,
+            }
+            .json()
+        })
+        .collect();
+    let mut whole = Story::new(&spec);
+    values.iter().for_each(|value| whole.say_raw(value));
+    let (all, fired) = (whole.outputs(), |output: &Output| {
+        matches!(output, Output::Alert(_))
+    });
+    assert_eq!(all.iter().filter(|output| fired(output)).count(), 1);
+
+    let mut former = Story::new(&spec);
+    values[..10].iter().for_each(|value| former.say_raw(value));
+    let (said, to_ms) = (former.outputs(), former.engine.watermarks()["m"]);
+    assert!(!said.iter().any(fired), "it is pending");
+    let mut successor = Story::new(&spec);
+    successor.engine.settle_windows("m", HOUR_MS, to_ms);
+    values.iter().for_each(|value| successor.say_raw(value));
+    let spoken: Vec<Output> = said.into_iter().chain(successor.outputs()).collect();
+    assert_eq!(spoken, all);
+}
+
+/// For an hour by the wall clock, which is given.
+#[test]
+fn lost_records_raise_an_alert_and_are_forgotten() {
+    let mut spec = spec(TIME);
+    spec.rules = vec![rule("lost", Measure::LostRecords, 0.0, Scope::Whole)];
+    let mut story = Story::new(&spec);
+    let said = |story: &mut Story| -> Vec<(Status, f64)> {
+        let outputs = story.outputs();
+        let alerts = outputs.iter().filter_map(|output| match output {
+            Output::Alert(alert) => Some((alert.status, alert.value)),
+            _ => None,
+        });
+        alerts.collect()
+    };
+    story.engine.step(HOUR_MS);
+    assert_eq!(said(&mut story), []);
+    let id = story.engine.add_partition(TopicPartition {
+        topic: "t".to_owned(),
+        partition: 0,
+    });
+    story.engine.set_position(id, 10);
+    story.engine.lost(id, 7, HOUR_MS);
+    assert_eq!(story.engine.position(id), Some(17));
+    story.engine.step(HOUR_MS);
+    assert_eq!(said(&mut story), [(Status::Firing, 7.0)]);
+    story.engine.step(HOUR_MS + 3_599_999);
+    assert_eq!(said(&mut story), []);
+    story.engine.step(HOUR_MS + 3_600_000);
+    assert_eq!(said(&mut story), [(Status::Resolved, 0.0)]);
+}
+
 #[test]
 fn alerts_of_a_rule_that_is_gone_end_after_a_restart() {
     let before = ModelSpec {
