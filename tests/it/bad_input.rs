@@ -322,3 +322,38 @@ fn a_baseline_over_other_classes_is_told() {
     });
     daemon.stop();
 }
+
+/// Where nothing can be published, reading stops at its limit, and goes on afterwards.
+#[test]
+fn what_cannot_be_published_stops_intake_and_nothing_is_lost() {
+    let limited = STRICT.replace("[limits]", "[limits]\noutbox_entries = 100");
+    let site = Site::new("blocked", &limited);
+    site.create_topics(1);
+    let daemon = site.start_active();
+    broker().delete_topic(&site.topic("dead-letter"));
+    let garbage = vec![(0, Some(&b"{"[..])); 20_000];
+    broker().write(&site.input(), garbage.iter().copied());
+    wait_for("a word about it", || {
+        let (_, body) = daemon.get("/readyz")?;
+        body.contains("publishing failed").then_some(())
+    });
+    let position = || daemon.status()?["partitions"][0]["position"].as_u64();
+    let stopped_at = position().unwrap();
+    assert!(stopped_at < 10_000, "{stopped_at}");
+    wait_for("the topic", || {
+        broker()
+            .try_create_topics(&[(&site.topic("dead-letter"), 1)])
+            .then_some(())
+    });
+    wait_for("the rest", || (position()? == 20_000).then_some(()));
+    let letters = wait_for("the letters", || {
+        let seen = broker().read(&site.topic("dead-letter"));
+        (seen.len() >= 20_000).then_some(seen)
+    });
+    let offsets: Vec<usize> = letters
+        .iter()
+        .map(|letter| letter.headers["klaxond-offset"].parse().unwrap())
+        .collect();
+    assert!(offsets.into_iter().eq(0..20_000), "each once, in order");
+    daemon.stop();
+}
