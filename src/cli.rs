@@ -20,6 +20,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::config::{self, Config};
+use crate::engine::spec::ModelSpec;
 use crate::telemetry::{self, LogFormat};
 
 /// Bad usage or config (`EX_USAGE` of sysexits.h).
@@ -135,4 +136,31 @@ fn load(path: &Path) -> Result<Config, Failure> {
         tracing::warn!("{warning}");
     }
     Ok(checked.config)
+}
+
+/// The model of this name; without a name, the only one.
+fn choose<'a>(models: &'a [ModelSpec], name: Option<&str>) -> Result<&'a ModelSpec, Failure> {
+    let names = || {
+        models
+            .iter()
+            .map(|m| m.name.as_str())
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
+    match (name, models) {
+        (None, [only]) => Ok(only),
+        (None, _) => Err(Failure::usage(format!(
+            "say which with --model: {}",
+            names()
+        ))),
+        (Some(name), _) => models
+            .iter()
+            .find(|model| model.name == name)
+            .ok_or_else(|| {
+                Failure::usage(format!(
+                    "there is no model {name}; the configuration has {}",
+                    names()
+                ))
+            }),
+    }
 }

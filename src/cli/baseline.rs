@@ -12,8 +12,8 @@ use anyhow::Context as _;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::records::Cadence;
-use super::{Failure, Format, render, replay};
+use super::records::{self, Cadence};
+use super::{Failure, Format, render};
 use crate::alert::diagnosis::{number, percent};
 use crate::app::baselines::{self, Shown, Stored};
 use crate::baseline::{Baseline, Source};
@@ -184,14 +184,14 @@ pub fn run(args: Args) -> Result<(), Failure> {
 /// The configuration, and under which name the model's baselines are kept.
 fn named(model: &Model) -> Result<(Config, String), Failure> {
     let config = super::load(&model.config)?;
-    let spec = replay::choose(&config.models, model.model.as_deref())?;
+    let spec = super::choose(&config.models, model.model.as_deref())?;
     let name = baselines::name_for(spec).to_owned();
     Ok((config, name))
 }
 
 fn capture(args: &Capture) -> Result<(), Failure> {
     let config = super::load(&args.model.config)?;
-    let spec = replay::choose(&config.models, args.model.model.as_deref())?;
+    let spec = super::choose(&config.models, args.model.model.as_deref())?;
     let stretch = match (args.last, args.from, args.to) {
         (Some(last_ms), ..) => Stretch::LastMs(last_ms),
         (None, Some(from_ms), Some(to_ms)) if from_ms < to_ms => {
@@ -209,13 +209,13 @@ fn capture(args: &Capture) -> Result<(), Failure> {
 
 fn import(args: &Import) -> Result<(), Failure> {
     let config = super::load(&args.model.config)?;
-    let spec = replay::choose(&config.models, args.model.model.as_deref())?;
+    let spec = super::choose(&config.models, args.model.model.as_deref())?;
     let export = match exported(&args.input)? {
         Some(text) => text,
         None => {
             let cadence = args.start.zip(args.every);
             let cadence = cadence.map(|(start_ms, every_ms)| Cadence { start_ms, every_ms });
-            store::export(&replay::learn(
+            store::export(&records::learn(
                 spec,
                 &args.input,
                 cadence,
@@ -289,7 +289,7 @@ fn list(args: &List) -> Result<(), Failure> {
     let config = super::load(&args.model.config)?;
     let mut all: Vec<BaselineInfo> = ask(&config, Ask::List {})?;
     if let Some(model) = args.model.model.as_deref() {
-        let name = baselines::name_for(replay::choose(&config.models, Some(model))?);
+        let name = baselines::name_for(super::choose(&config.models, Some(model))?);
         all.retain(|info| info.about.name == name);
     }
     if args.format.output == Format::Json {

@@ -8,8 +8,12 @@ use std::path::Path;
 use anyhow::Context as _;
 
 use super::Failure;
+use crate::app::baselines::name_for;
+use crate::baseline::{Baseline, Source};
+use crate::clock;
 use crate::decode::{Format, NoHeaders, Record};
-use crate::engine::spec::ModelSpec;
+use crate::engine::output::Output;
+use crate::engine::spec::{BaselineSpec, ModelSpec};
 use crate::engine::{Engine, PartitionId, TopicPartition};
 use crate::observation::Millis;
 
@@ -27,11 +31,16 @@ pub struct Cadence {
 }
 
 /// The model as it reads a file: one topic, and no time of its own but the cadence's.
-pub fn file_spec(spec: &ModelSpec) -> ModelSpec {
+fn file_spec(spec: &ModelSpec) -> ModelSpec {
     ModelSpec {
         topics: vec![TOPIC.to_owned()],
         ..spec.clone()
     }
+}
+
+/// An engine for the records of a file.
+pub fn engine(spec: &ModelSpec) -> Engine {
+    Engine::new(vec![file_spec(spec)], None)
 }
 
 /// A file's one partition.
@@ -93,6 +102,55 @@ pub fn feed(
     emit(engine)?;
     progress.finish_and_clear();
     Ok(count)
+}
+
+/// Learns a baseline from the records of a file, through the model's own decoder.
+pub fn learn(
+    spec: &ModelSpec,
+    path: &Path,
+    cadence: Option<Cadence>,
+    source: Source,
+) -> Result<Baseline, Failure> {
+    let forever = BaselineSpec::Learn {
+        duration_ms: Millis::MAX,
+    };
+    let teacher = ModelSpec {
+        baseline: forever,
+        rules: Vec::new(),
+        ..file_spec(spec)
+    };
+    let mut engine = Engine::new(vec![teacher], None);
+    let mut rejected: u64 = 0;
+    let mut first = None;
+    let now_ms = clock::now_ms();
+    let count = feed(&mut engine, spec, path, cadence, now_ms, |engine| {
+        for output in engine.take_outputs() {
+            if let Output::Rejected(refused) = output {
+                rejected += 1;
+                first.get_or_insert(refused);
+            }
+        }
+        Ok(())
+    })?;
+    if let Some(first) = first {
+        tracing::warn!(
+            rejected,
+            records = count,
+            "records refused; the first is line {}: {}: {}",
+            first.offset + 1,
+            first.rejection.reason,
+            first.rejection.detail
+        );
+    }
+    engine
+        .learnt(&spec.name, name_for(spec), source, now_ms)
+        .ok_or_else(|| {
+            let why = format!(
+                "none of the {count} records of {} is usable",
+                path.display()
+            );
+            Failure::Failed(anyhow::anyhow!(why))
+        })
 }
 
 fn read_one(

@@ -1,19 +1,17 @@
 //! `klaxond replay`: records from a file through the same engine, windows and alerts as JSON lines.
 
 use std::io::{self, BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde::Serialize;
 
 use super::records::{self, Cadence};
 use super::{Failure, Format, baseline, render};
-use crate::baseline::{Baseline, Source};
+use crate::baseline::Source;
 use crate::clock;
 use crate::config::duration;
-use crate::engine::Engine;
 use crate::engine::output::Output;
-use crate::engine::spec::{BaselineSpec, ModelSpec};
 use crate::observation::Millis;
 
 #[derive(Debug, clap::Args)]
@@ -43,14 +41,14 @@ pub struct Args {
 
 pub fn run(args: &Args) -> Result<(), Failure> {
     let config = super::load(&args.config)?;
-    let spec = choose(&config.models, args.model.as_deref())?;
+    let spec = super::choose(&config.models, args.model.as_deref())?;
     let cadence = args.start.zip(args.every);
     let cadence = cadence.map(|(start_ms, every_ms)| Cadence { start_ms, every_ms });
     let baseline = match &args.baseline_input {
-        Some(path) => Some(learn(spec, path, cadence, Source::Imported)?),
+        Some(path) => Some(records::learn(spec, path, cadence, Source::Imported)?),
         None => baseline::active(&config, spec)?,
     };
-    let mut engine = engine(records::file_spec(spec));
+    let mut engine = records::engine(spec);
     engine.set_baseline(&spec.name, baseline.map(Arc::new));
     let mut out = BufWriter::new(io::stdout().lock());
     records::feed(
@@ -68,90 +66,6 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     )?;
     out.flush()?;
     Ok(())
-}
-
-/// The model of this name; without a name, the only one.
-pub fn choose<'a>(models: &'a [ModelSpec], name: Option<&str>) -> Result<&'a ModelSpec, Failure> {
-    let names = || {
-        models
-            .iter()
-            .map(|m| m.name.as_str())
-            .collect::<Vec<_>>()
-            .join(", ")
-    };
-    match (name, models) {
-        (None, [only]) => Ok(only),
-        (None, _) => Err(Failure::usage(format!(
-            "say which with --model: {}",
-            names()
-        ))),
-        (Some(name), _) => models
-            .iter()
-            .find(|model| model.name == name)
-            .ok_or_else(|| {
-                Failure::usage(format!(
-                    "there is no model {name}; the configuration has {}",
-                    names()
-                ))
-            }),
-    }
-}
-
-fn engine(spec: ModelSpec) -> Engine {
-    Engine::new(vec![spec], None)
-}
-
-/// Learns a baseline from the records of a file, through the model's own decoder.
-pub fn learn(
-    spec: &ModelSpec,
-    path: &Path,
-    cadence: Option<Cadence>,
-    source: Source,
-) -> Result<Baseline, Failure> {
-    let forever = BaselineSpec::Learn {
-        duration_ms: Millis::MAX,
-    };
-    let teacher = ModelSpec {
-        baseline: forever,
-        rules: Vec::new(),
-        ..records::file_spec(spec)
-    };
-    let mut engine = engine(teacher);
-    let mut rejected: u64 = 0;
-    let mut first = None;
-    let now_ms = clock::now_ms();
-    let count = records::feed(&mut engine, spec, path, cadence, now_ms, |engine| {
-        for output in engine.take_outputs() {
-            if let Output::Rejected(refused) = output {
-                rejected += 1;
-                first.get_or_insert(refused);
-            }
-        }
-        Ok(())
-    })?;
-    if let Some(first) = first {
-        tracing::warn!(
-            rejected,
-            records = count,
-            "records refused; the first is line {}: {}: {}",
-            first.offset + 1,
-            first.rejection.reason,
-            first.rejection.detail
-        );
-    }
-    let name = match &spec.baseline {
-        BaselineSpec::Named(name) => name,
-        BaselineSpec::None | BaselineSpec::Learn { .. } => &spec.name,
-    };
-    engine
-        .learnt(&spec.name, name, source, now_ms)
-        .ok_or_else(|| {
-            let why = format!(
-                "none of the {count} records of {} is usable",
-                path.display()
-            );
-            Failure::Failed(anyhow::anyhow!(why))
-        })
 }
 
 fn write(out: &mut impl Write, output: &Output, format: Format) -> Result<(), Failure> {

@@ -46,9 +46,9 @@ pub use group::{Committed, Group};
 pub use health::Connection;
 pub use marker::{Marker, MarkerError, Watermarks};
 pub use publisher::{Message, Outcome, Publisher, Status, Step};
-pub use record::{OwnedRecord, Record, RecordHeaders};
+pub use record::{At, OwnedRecord, Record, RecordHeaders};
 pub use reread::{Reread, reread};
-pub use source::{At, Event, Source};
+pub use source::{Event, Source};
 pub use watcher::{Change, Watcher};
 
 /// The next offset to read, by partition.

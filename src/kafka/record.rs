@@ -5,9 +5,17 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use rdkafka::Message as _;
 use rdkafka::message::{BorrowedHeaders, BorrowedMessage, Headers as _};
 
-use super::source::At;
 use crate::decode::Headers;
 use crate::observation::Millis;
+
+/// A partition of the source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct At<'a> {
+    /// Its place: 0, 1, 2… in the order in which partitions were added.
+    pub slot: usize,
+    pub topic: &'a str,
+    pub partition: i32,
+}
 
 /// A record in the library's buffer.
 pub struct Record<'a> {

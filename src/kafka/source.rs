@@ -25,7 +25,7 @@ use rdkafka::message::BorrowedMessage;
 use super::cluster::{Cluster, bare_list_of, list_of};
 use super::error::{Class, KafkaError, class, code};
 use super::health::Callbacks;
-use super::record::Record;
+use super::record::{At, Record};
 use super::{Positions, TopicPartition};
 use crate::config::valid::Limits;
 
@@ -40,15 +40,6 @@ const LEAST_SHARE_KBYTES: usize = 64;
 
 /// librdkafka's default for one fetch of one partition; more brings nothing.
 const MOST_SHARE_KBYTES: usize = 1_024;
-
-/// A partition of the source.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct At<'a> {
-    /// Its place: 0, 1, 2… in the order in which partitions were added.
-    pub slot: usize,
-    pub topic: &'a str,
-    pub partition: i32,
-}
 
 /// What a source has to say.
 pub enum Event<'a> {
