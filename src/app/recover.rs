@@ -284,7 +284,7 @@ impl Daemon<'_> {
                 engine.settle_windows(&model.name, read_from(model, to_ms), to_ms);
             }
         }
-        let Some(firing) = self.insist(|daemon| daemon.firing_alerts()) else {
+        let Some(Some(firing)) = self.insist(|daemon| daemon.firing_alerts()) else {
             return Ok(None);
         };
         if !firing.is_empty() {
@@ -353,8 +353,9 @@ impl Daemon<'_> {
         Ok(times.max())
     }
 
-    /// The alerts of this group that fire, by the alerts topic.
-    fn firing_alerts(&self) -> Result<Vec<FiringAlert>, KafkaError> {
+    /// The alerts of this group that fire, by the alerts topic; none when it is time to stop: what was
+    /// read of it by then may fire no more.
+    fn firing_alerts(&self) -> Result<Option<Vec<FiringAlert>>, KafkaError> {
         let mut firing = BTreeMap::new();
         let source = format!("/klaxond/{}/", self.config.kafka.group);
         read_alerts(&self.cluster, &self.config.output.alerts, |record| {
@@ -369,7 +370,8 @@ impl Daemon<'_> {
             }
             ControlFlow::Continue(())
         })?;
-        Ok(firing.into_values().collect())
+        let whole = !self.shutdown.is_requested();
+        Ok(whole.then(|| firing.into_values().collect()))
     }
 
     /// Hands every model its active baseline, and says what is odd about it.
