@@ -21,8 +21,8 @@ use crate::engine::spec::ModelSpec;
 use crate::engine::{Engine, Published, TopicPartition};
 use crate::http::Phase;
 use crate::kafka::{
-    Committed, KafkaError, Marker, Outcome, OwnedRecord, Positions, Publisher, Reread, Watermarks,
-    read_alerts, reread,
+    Committed, KafkaError, Marker, Outcome, OwnedRecord, Positions, Publisher, Watermarks,
+    read_alerts,
 };
 use crate::observation::{Millis, StreamKey};
 use crate::store::StoreError;
@@ -300,15 +300,14 @@ impl Daemon<'_> {
         for model in &self.config.models {
             let of_model = |at: &&TopicPartition| model.topics.contains(&at.topic);
             let partitions: Vec<TopicPartition> = group.keys().filter(of_model).cloned().collect();
+            // Of a model that the marker does not know nothing was read that counts.
+            let Some(to_ms) = watermarks.get(&model.name) else {
+                continue;
+            };
             let before = match model.window {
                 WindowSpec::Time { .. } => {
-                    let newest_ms = match watermarks.get(&model.name) {
-                        Some(watermark_ms) => Some(watermark_ms),
-                        None => self.time_before(group, &partitions)?,
-                    };
-                    let Some(newest_ms) = newest_ms else { continue };
                     // Kafka's times are those of the records, or later.
-                    let from_ms = read_from(model, newest_ms) - model.lateness_ms;
+                    let from_ms = read_from(model, to_ms) - model.lateness_ms;
                     self.group.offsets_at(&partitions, from_ms)?
                 }
                 // Whatever the partition, all the records of the window may be in it.
@@ -330,27 +329,6 @@ impl Daemon<'_> {
             }
         }
         Ok(start)
-    }
-
-    /// The time of the newest record before the group's positions, where the marker says nothing.
-    fn time_before(
-        &self,
-        group: &Positions,
-        partitions: &[TopicPartition],
-    ) -> Result<Option<Millis>, KafkaError> {
-        let last = |at: &TopicPartition| (at.clone(), group[at] - 1);
-        let last: Vec<(TopicPartition, i64)> = partitions
-            .iter()
-            .map(last)
-            .filter(|(_, offset)| *offset >= 0)
-            .collect();
-        let times = reread(&self.cluster, &last)?
-            .into_iter()
-            .filter_map(|found| match found {
-                Reread::Found(record) => record.timestamp_ms,
-                Reread::Gone => None,
-            });
-        Ok(times.max())
     }
 
     /// The alerts of this group that fire, by the alerts topic; none when it is time to stop: what was

@@ -21,6 +21,7 @@ use crate::baseline::learner::Learner;
 use crate::baseline::{Baseline, Source};
 use crate::observation::{Millis, StreamKey};
 use crate::summary::Summary;
+use crate::window::WindowSpec;
 use crate::window::measures::Needs;
 use crate::window::sliding::Pane;
 use crate::window::watermark::{Cell, Watermark};
@@ -73,10 +74,19 @@ impl Decide {
         self.state.settled = Some(Settled { from_ms, to_ms });
     }
 
-    /// Windows that end at this time or before have been published, by this instance or another.
+    /// Windows that end at this time or before are settled, by this instance or another. Before any
+    /// window has closed: the end of the last one that cannot hold a record seen so far, so that
+    /// whoever takes over knows from where on to read again.
     pub fn settled_to_ms(&self) -> Option<Millis> {
-        self.decided_to_ms()
-            .max(self.state.settled.map(|settled| settled.to_ms))
+        let cell_ms = self.spec.window.cell_ms();
+        let before_all = |first: &Cell| match self.spec.window {
+            WindowSpec::Time { length_ms, .. } => first * cell_ms - length_ms,
+            WindowSpec::Count { .. } => first * cell_ms,
+        };
+        let own = self
+            .decided_to_ms()
+            .or_else(|| self.state.open.keys().next().map(before_all));
+        own.max(self.state.settled.map(|settled| settled.to_ms))
     }
 
     /// Windows that end at this time or before are decided.

@@ -154,3 +154,34 @@ fn a_topic_that_was_made_anew_is_read_from_its_beginning() {
     assert!(site.log().contains("it was made anew"), "{}", site.log());
     daemon.stop();
 }
+
+/// The store is lost when records have been read, and no window has closed yet.
+#[test]
+fn a_store_that_is_lost_early_loses_no_record() {
+    let (site, records) = prepared("early-loss");
+    site.create_topics(2);
+    let of = |wanted: i32, range: std::ops::Range<usize>| {
+        let records = &records;
+        range
+            .filter(move |i| *i as i32 % 2 == wanted)
+            .map(move |i| {
+                let ts = crate::input::T0 + i as i64 * 100;
+                (wanted, Some(records[i].as_bytes()), Some(ts))
+            })
+    };
+    broker().write_at(&site.input(), of(0, 0..200));
+    let daemon = site.start_active();
+    wait_for("what there is", || {
+        (daemon.status()?["partitions"][0]["position"] == 100).then_some(())
+    });
+    daemon.stop();
+    std::fs::remove_dir_all(site.path("store")).unwrap();
+    import(&site, &records);
+    broker().write_at(&site.input(), of(1, 0..200));
+    for partition in [0, 1] {
+        broker().write_at(&site.input(), of(partition, 200..records.len()));
+    }
+    let daemon = site.start_active();
+    is_as_uninterrupted(&site, &records);
+    daemon.stop();
+}
