@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader};
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
@@ -16,7 +15,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use rdkafka::{ClientConfig, Message as _, Offset, TopicPartitionList};
 use tempfile::TempDir;
 
-use crate::daemon::wait_for;
+use crate::daemon::{free_ports, wait_for};
 
 pub struct Broker {
     pub address: String,
@@ -38,17 +37,6 @@ struct Process {
 pub fn broker() -> &'static Broker {
     static BROKER: OnceLock<Broker> = OnceLock::new();
     BROKER.get_or_init(Broker::start)
-}
-
-/// The first of three ports, one after the other, that nobody listens on.
-fn three_free_ports() -> u16 {
-    wait_for("three free ports", || {
-        let first = TcpListener::bind("127.0.0.1:0").ok()?;
-        let port = first.local_addr().ok()?.port();
-        let next = |after| TcpListener::bind(("127.0.0.1", port.checked_add(after)?)).ok();
-        let _three = (first, next(1)?, next(2)?);
-        Some(port)
-    })
 }
 
 /// A record as an independent reader sees it.
@@ -98,7 +86,7 @@ impl Broker {
         let fetched = Command::new(script()).arg("fetch").status().unwrap();
         assert!(fetched.success(), "Apache Kafka cannot be fetched");
         let data = TempDir::new().unwrap();
-        let port = three_free_ports();
+        let port = free_ports(3);
         let broker = Self {
             address: format!("127.0.0.1:{port}"),
             sasl_address: format!("127.0.0.1:{}", port + 2),

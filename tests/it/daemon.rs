@@ -28,11 +28,18 @@ pub fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
 }
 
 pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port()
+    free_ports(1)
+}
+
+/// The first of so many ports in a row that nobody listens on. Not of those that the system gives to
+/// connections: one of them could be in use by the time it is listened on.
+pub fn free_ports(count: u16) -> u16 {
+    wait_for("free ports", || {
+        let first = fastrand::u16(12_000..32_000);
+        let listen = |port| TcpListener::bind(("127.0.0.1", port)).ok();
+        let all: Option<Vec<TcpListener>> = (first..first + count).map(listen).collect();
+        all.map(|_| first)
+    })
 }
 
 /// A folder with a configuration, topics of its own, and a store.
