@@ -10,18 +10,24 @@
 //! Its life: `follow` until it is this instance's turn, `recover` what is known, `lead` until
 //! shutdown or until another instance has taken over; then `follow` again. Whatever can be waited
 //! out is waited out, visibly: what is left are errors of the configuration and of the store.
+//!
+//! All of this knows Kafka, the store and the clock as traits (`outside`), so that `simulation` can
+//! put it through thousands of lives in a minute.
 
 pub mod baselines;
 mod desk;
 mod follow;
 mod lead;
 mod outbound;
+mod outside;
 mod recover;
+#[cfg(test)]
+mod simulation;
 
 use std::net::TcpListener;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
-use std::thread;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -29,15 +35,17 @@ use anyhow::Context as _;
 use crate::alert::review;
 use crate::baseline::Baseline;
 use crate::baseline::yardstick::Yardstick;
-use crate::clock::{self, Instant};
+use crate::clock::{Clock, Machine};
 use crate::config::Config;
 use crate::engine::output::Output;
 use crate::engine::spec::{BaselineSpec, ModelSpec};
 use crate::http::{self, Call, Hub, Phase, View};
-use crate::kafka::{Cluster, Group, KafkaError};
+use crate::kafka::{Cluster, KafkaError};
 use crate::observation::StreamKey;
 use crate::shutdown::Shutdown;
 use crate::store::Store;
+
+use outside::{Brokers, Kafka, Ledger};
 
 /// Between two attempts at something that Kafka refuses.
 const RETRY: Duration = Duration::from_secs(1);
@@ -79,11 +87,10 @@ pub fn run(
     tracing::info!(%listen, store = %store.identity(), "klaxond {}", env!("CARGO_PKG_VERSION"));
 
     let mut daemon = Daemon {
-        group: Arc::new(Group::input(&cluster)?),
-        marker: Group::outbox(&cluster)?,
+        kafka: Rc::new(Brokers::new(cluster, config.output.alerts.clone())?),
+        clock: Box::new(Machine),
         config,
-        store,
-        cluster,
+        store: Box::new(store),
         hub,
         calls,
         shutdown: shutdown.clone(),
@@ -105,12 +112,9 @@ pub fn run(
 /// What lives as long as the process.
 struct Daemon<'a> {
     config: Config,
-    store: Store,
-    cluster: Cluster,
-    /// `kafka.group`, for positions.
-    group: Arc<Group>,
-    /// Its `.outbox`, for the marker.
-    marker: Group,
+    store: Box<dyn Ledger>,
+    kafka: Rc<dyn Kafka>,
+    clock: Box<dyn Clock>,
     hub: Arc<Hub>,
     calls: Receiver<Call>,
     shutdown: Shutdown,
@@ -181,17 +185,17 @@ impl Daemon<'_> {
     fn rest(&mut self, time: Duration) -> bool {
         /// How soon a shutdown is noticed.
         const SLICE: Duration = Duration::from_millis(50);
-        let until = clock::Instant::now() + time;
+        let until = self.clock.now() + time;
         loop {
             if self.shutdown.is_requested() {
                 return false;
             }
             self.answer_calls(None);
-            let left = until.saturating_duration_since(Instant::now());
+            let left = until.saturating_duration_since(self.clock.now());
             if left.is_zero() {
                 return true;
             }
-            thread::sleep(left.min(SLICE));
+            self.clock.sleep(left.min(SLICE));
         }
     }
 

@@ -3,8 +3,7 @@
 use std::sync::mpsc::TryRecvError;
 
 use super::Daemon;
-use super::baselines::{self, Done};
-use crate::clock;
+use super::baselines::{BaselineError, Done};
 use crate::engine::Engine;
 use crate::http::{Ask, Call};
 
@@ -17,15 +16,11 @@ impl Daemon<'_> {
                 Err(TryRecvError::Empty | TryRecvError::Disconnected) => return,
             };
             let live = match (&ask, &engine) {
-                (Ask::Capture { model, .. }, Some(engine)) => Ok(engine.live_panes(model)),
-                (Ask::Capture { model, .. }, None) => {
-                    baselines::live_panes(&self.store, &self.config, model)
-                }
-                _ => Ok(Vec::new()),
+                (Ask::Capture { model, .. }, Some(engine)) => Some(engine.live_panes(model)),
+                _ => None,
             };
-            let now_ms = clock::now_ms();
-            let answer = live
-                .and_then(|live| baselines::answer(&self.store, live, &self.config, ask, now_ms));
+            let now_ms = self.clock.now_ms();
+            let answer = self.store.answer(ask, live, &self.config, now_ms);
             let answer = answer.and_then(
                 |Done {
                      value,
@@ -33,7 +28,7 @@ impl Daemon<'_> {
                  }| {
                     if let (Some(name), Some(engine)) = (name, engine.as_deref_mut()) {
                         self.reload_baselines(engine, &name)
-                            .map_err(baselines::BaselineError::from)?;
+                            .map_err(BaselineError::from)?;
                     }
                     Ok(value)
                 },

@@ -23,20 +23,19 @@ impl Daemon<'_> {
     pub(super) fn follow(&mut self, fenced: bool) -> Result<Option<Topics>, anyhow::Error> {
         let inputs = self.input_topics();
         let outputs = self.output_topics();
-        let alerts = self.config.output.alerts.clone();
-        let mut queue = Queue::new(self.store.identity().to_string(), fenced);
+        let mut queue = Queue::new(self.store.identity(), fenced);
         loop {
             let found = self.insist(|daemon| {
                 // Missing output topics are better found now than with the first alert.
-                daemon.group.partitions(&outputs)?;
-                let topics = daemon.group.partitions(&inputs)?;
-                Ok((topics, daemon.marker.read_marker(&alerts)?))
+                daemon.kafka.partitions(&outputs)?;
+                let topics = daemon.kafka.partitions(&inputs)?;
+                Ok((topics, daemon.kafka.read_marker()?))
             });
             let Some((topics, marker)) = found else {
                 return Ok(None);
             };
             let active = marker.as_ref().map(|marker| marker.store.clone());
-            match queue.look(marker, Instant::now()) {
+            match queue.look(marker, self.clock.now()) {
                 Turn::Ours => return Ok(Some(topics)),
                 Turn::Abandoned => {
                     tracing::warn!(

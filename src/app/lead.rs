@@ -6,19 +6,20 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
+use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::mpsc;
 use std::time::Duration;
 
 use super::outbound::Outbound;
+use super::outside::{Source, Watcher};
 use super::recover::Start;
 use super::{Daemon, End, baselines, review};
-use crate::clock::{self, Instant};
+use crate::clock::Instant;
 use crate::decode::Record;
 use crate::engine::output::Output;
 use crate::engine::{Engine, PartitionId, TopicPartition};
 use crate::http::{Phase, View};
-use crate::kafka::{self, Change, Event, KafkaError, Outcome, Positions, Source, Watcher};
+use crate::kafka::{self, Change, Event, KafkaError, Outcome, Positions};
 use crate::store::{NewBaseline, StepWrites, StoreError};
 
 /// Records between decisions.
@@ -28,8 +29,8 @@ const PATIENCE: Duration = Duration::from_millis(50);
 /// Decisions that the wall clock brings (idleness, silence) are looked for at least so often.
 const TICK: Duration = Duration::from_secs(1);
 /// A step ends at least so often, and with it the marker is renewed.
-const STEP: Duration = Duration::from_secs(5);
-/// A checkpoint that took so long is followed by ten times as much without one.
+pub(super) const STEP: Duration = Duration::from_secs(5);
+/// A checkpoint that took so long is followed by ten times as much without one, or by [`STEP`].
 const CHECKPOINT_SHARE: u32 = 10;
 const TRIM: Duration = Duration::from_secs(60);
 /// For a clean end: checkpoint and last publication.
@@ -38,15 +39,14 @@ const GOODBYE: Duration = Duration::from_secs(7);
 /// The instance that is active.
 struct Lead {
     engine: Engine,
-    source: Source,
+    source: Box<dyn Source>,
     /// By the source's slots.
     ids: Vec<PartitionId>,
     paused: BTreeSet<PartitionId>,
     /// Partitions that give nothing because no record is at their position.
     stranded: BTreeSet<TopicPartition>,
     outbound: Outbound,
-    watcher: Watcher,
-    changes: mpsc::Receiver<Change>,
+    watcher: Box<dyn Watcher>,
     /// What was last said of a partition's error, so that it is said once.
     errors: BTreeMap<Option<TopicPartition>, String>,
     /// What was said of baselines that do not fit.
@@ -90,22 +90,20 @@ impl Daemon<'_> {
             covered,
             beat,
         } = start;
-        let source = Source::new(&self.cluster, &self.config.limits, &engine.positions())?;
-        let ids = source
-            .partitions()
-            .map(|at| engine.add_partition(at.clone()))
-            .collect();
-        let (watcher, changes) = Watcher::start(&self.cluster, Arc::clone(&self.group), topics)?;
-        let identity = self.store.identity().to_string();
+        let source = self
+            .kafka
+            .source(&self.config.limits, &engine.positions())?;
+        let partitions = source.partitions().into_iter();
+        let ids = partitions.map(|at| engine.add_partition(at)).collect();
         let outbound = Outbound::new(
             &self.config,
-            &self.cluster,
+            Rc::clone(&self.kafka),
             publisher,
-            identity,
+            self.store.identity(),
             beat,
             covered,
         );
-        let now = Instant::now();
+        let now = self.clock.now();
         let pace = Pace {
             ticked: now,
             stepped: now,
@@ -119,8 +117,7 @@ impl Daemon<'_> {
             paused: BTreeSet::new(),
             stranded: BTreeSet::new(),
             outbound,
-            watcher,
-            changes,
+            watcher: self.kafka.watcher(topics)?,
             errors: BTreeMap::new(),
             unfit: BTreeSet::new(),
             lost: BTreeMap::new(),
@@ -155,9 +152,9 @@ impl Daemon<'_> {
             }
         }
         let read = self.read(lead);
-        let now = Instant::now();
+        let now = self.clock.now();
         if read > 0 || now.duration_since(lead.pace.ticked) >= TICK {
-            lead.engine.step(clock::now_ms());
+            lead.engine.step(self.clock.now_ms());
             lead.hold_back()?;
         }
         if now.duration_since(lead.pace.ticked) >= TICK {
@@ -179,7 +176,7 @@ impl Daemon<'_> {
         let limits = &self.config.limits;
         let entries = lead.engine.outbox().len() + lead.engine.pending_outputs();
         if entries >= limits.outbox_entries || lead.outbound.held_bytes() >= limits.outbox_bytes {
-            std::thread::sleep(PATIENCE);
+            self.clock.sleep(PATIENCE);
             return 0;
         }
         let Lead {
@@ -191,18 +188,17 @@ impl Daemon<'_> {
             errors,
             ..
         } = lead;
-        let now_ms = clock::now_ms();
-        source.poll(PATIENCE, ROUND, |event| {
+        let now_ms = self.clock.now_ms();
+        source.poll(PATIENCE, ROUND, &mut |event| {
             match event {
                 Event::Record(record) => {
-                    let headers = record.headers();
                     let decoded = Record {
-                        payload: record.payload(),
-                        timestamp_ms: record.timestamp_ms(),
-                        headers: &headers,
+                        payload: record.payload,
+                        timestamp_ms: record.timestamp_ms,
+                        headers: &record.headers,
                     };
                     let id = ids[record.at.slot];
-                    if engine.record(id, record.offset(), &decoded, Some(now_ms)) {
+                    if engine.record(id, record.offset, &decoded, Some(now_ms)) {
                         outbound.hold(&record);
                         if outbound.held_bytes() >= limits.outbox_bytes
                             || engine.pending_outputs() >= limits.outbox_entries
@@ -269,13 +265,16 @@ impl Daemon<'_> {
     }
 
     fn checkpoint(&self, lead: &mut Lead, writes: StepWrites) -> Result<(), StoreError> {
-        let began = Instant::now();
+        let began = self.clock.now();
         let state = lead.engine.checkpoint();
         self.store.write_checkpoint(&state, &writes)?;
-        let took = began.elapsed();
+        let ended = self.clock.now();
+        let took = ended.duration_since(began);
         self.hub.meters.checkpoint.observe(took.as_secs_f64());
         self.hub.meters.checkpoint_bytes.set(state.len() as i64);
-        lead.pace.next_checkpoint = Instant::now() + took * CHECKPOINT_SHARE;
+        // A process that was frozen, or a disk that was: alerts and the marker do not wait for ten
+        // times as long.
+        lead.pace.next_checkpoint = ended + took.saturating_mul(CHECKPOINT_SHARE).min(STEP);
         lead.outbound.covers(&lead.engine);
         Ok(())
     }
@@ -320,7 +319,7 @@ impl Daemon<'_> {
             if baselines::name_for(spec) != name {
                 continue;
             }
-            let baseline = baselines::active(&self.store, spec)?.map(Arc::new);
+            let baseline = self.store.active_baseline(spec)?.map(Arc::new);
             if let Some(baseline) = &baseline {
                 let (records, version) = (baseline.whole.summary.records(), baseline.version);
                 tracing::info!(model = spec.name, name, version, records, "baseline active");
@@ -337,7 +336,7 @@ impl Daemon<'_> {
         // By event time: old records that are read late have their history like any others.
         let newest_ms = engine.watermarks().into_values().max();
         if let Some(newest_ms) = newest_ms {
-            let before_ms = newest_ms.min(clock::now_ms()) - self.config.store.history_ms;
+            let before_ms = newest_ms.min(self.clock.now_ms()) - self.config.store.history_ms;
             self.store
                 .trim_history(before_ms, self.config.limits.history_bytes)?;
         }
@@ -346,7 +345,7 @@ impl Daemon<'_> {
 
     /// Reads partitions that were added; remembers topics that are gone.
     fn follow_topics(&self, lead: &mut Lead) -> Result<(), KafkaError> {
-        while let Ok(change) = lead.changes.try_recv() {
+        while let Some(change) = lead.watcher.change() {
             match change {
                 Change::Added { topic, partitions } => {
                     tracing::info!(topic, ?partitions, "partitions were added");
@@ -384,7 +383,7 @@ impl Daemon<'_> {
         for at in lead.stranded.clone() {
             let id = lead.engine.add_partition(at.clone());
             let position = lead.engine.position(id).unwrap_or_default();
-            let restarted = self.group.bounds(&at).and_then(|(low, end)| {
+            let restarted = self.kafka.bounds(&at).and_then(|(low, end)| {
                 let from = if position > end {
                     low
                 } else {
@@ -403,7 +402,8 @@ impl Daemon<'_> {
                         "retention has taken records before they were read"
                     );
                     self.hub.meters.lost_records.inc_by(lost.unsigned_abs());
-                    lead.engine.lost(id, lost.unsigned_abs(), clock::now_ms());
+                    lead.engine
+                        .lost(id, lost.unsigned_abs(), self.clock.now_ms());
                     lead.stranded.remove(&at);
                 }
                 Ok((_, end, from)) => {
@@ -428,12 +428,12 @@ impl Daemon<'_> {
     fn publish_view(&self, lead: &mut Lead) {
         let mut problems: Vec<String> = Vec::new();
         if let kafka::Connection::Down { reason } | kafka::Connection::Refused { reason } =
-            self.cluster.connection()
+            self.kafka.connection()
         {
             problems.push(format!("kafka cannot be reached: {reason}"));
         }
         problems.extend(lead.outbound.problem());
-        let status = lead.engine.status(clock::now_ms());
+        let status = lead.engine.status(self.clock.now_ms());
         let mut unfit = BTreeSet::new();
         for model in &status.models {
             if let (Some((name, version)), true) = (
@@ -467,8 +467,8 @@ impl Daemon<'_> {
 
     /// A clean end: the step is finished, made durable and published, and the marker released.
     fn goodbye(&mut self, lead: &mut Lead) -> Result<(), anyhow::Error> {
-        let until = Instant::now() + GOODBYE;
-        lead.engine.step(clock::now_ms());
+        let until = self.clock.now() + GOODBYE;
+        lead.engine.step(self.clock.now_ms());
         self.decide(lead)?;
         let mut released = false;
         loop {
@@ -478,7 +478,7 @@ impl Daemon<'_> {
                 }
                 released = lead.outbound.publish(&lead.engine, true);
             }
-            let left = until.saturating_duration_since(Instant::now());
+            let left = until.saturating_duration_since(self.clock.now());
             match lead.outbound.outcome(left.min(PATIENCE)) {
                 Some(Outcome::Published { id }) => lead.outbound.published(&mut lead.engine, id),
                 Some(Outcome::Fenced { .. } | Outcome::Stopped { .. }) => return Ok(()),
@@ -502,7 +502,7 @@ impl Lead {
         if ahead == self.paused {
             return Ok(());
         }
-        let partitions: Vec<TopicPartition> = self.source.partitions().cloned().collect();
+        let partitions = self.source.partitions();
         let of = |wanted: Vec<PartitionId>| {
             let slots = self.ids.iter().zip(&partitions);
             let named = slots
@@ -513,10 +513,10 @@ impl Lead {
         let pause = of(ahead.difference(&self.paused).copied().collect());
         let resume = of(self.paused.difference(&ahead).copied().collect());
         if !pause.is_empty() {
-            self.source.pause(pause)?;
+            self.source.pause(&pause)?;
         }
         if !resume.is_empty() {
-            self.source.resume(resume)?;
+            self.source.resume(&resume)?;
         }
         self.paused = ahead;
         Ok(())

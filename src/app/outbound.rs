@@ -4,6 +4,7 @@
 //! nor new watermarks, since what those cover is not wholly out before the last.
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 use std::time::Duration;
 
 use crate::config::Config;
@@ -11,9 +12,11 @@ use crate::config::valid::OutputConfig;
 use crate::engine::outbox::{Entry, Publication};
 use crate::engine::{Engine, TopicPartition};
 use crate::kafka::{
-    Cluster, DeadLetter, KafkaError, Marker, Message, Outcome, OwnedRecord, Positions, Publisher,
-    Record, Reread, Status, Step, Watermarks, dead_letter, reread,
+    DeadLetter, KafkaError, Marker, Message, Outcome, OwnedRecord, Positions, Record, Reread,
+    Status, Step, Watermarks, dead_letter,
 };
+
+use super::outside::{Kafka, Publisher};
 
 /// Dead letters of one step whose records have to be read again: all are held at once.
 const MOST_REREAD: usize = 64;
@@ -28,9 +31,9 @@ struct Flight {
 }
 
 pub struct Outbound {
-    cluster: Cluster,
+    kafka: Rc<dyn Kafka>,
     topics: OutputConfig,
-    publisher: Publisher,
+    publisher: Box<dyn Publisher>,
     store: String,
     beat: u64,
     /// Refused records whose dead letters are not out.
@@ -49,14 +52,14 @@ pub struct Outbound {
 impl Outbound {
     pub fn new(
         config: &Config,
-        cluster: &Cluster,
-        publisher: Publisher,
+        kafka: Rc<dyn Kafka>,
+        publisher: Box<dyn Publisher>,
         store: String,
         beat: u64,
         covered: Watermarks,
     ) -> Self {
         Self {
-            cluster: cluster.clone(),
+            kafka,
             topics: config.output.clone(),
             publisher,
             store,
@@ -91,7 +94,7 @@ impl Outbound {
         };
         let owned = record.to_owned();
         self.held_bytes += owned.bytes();
-        if let Some(before) = self.held.insert((at, record.offset()), owned) {
+        if let Some(before) = self.held.insert((at, record.offset), owned) {
             self.held_bytes -= before.bytes();
         }
     }
@@ -148,8 +151,7 @@ impl Outbound {
                 released: release && is_last,
             },
         };
-        // Refused only where the publisher has ended, and then an outcome says so.
-        if self.publisher.publish(step).is_ok() {
+        if self.publisher.publish(step) {
             self.flight = Some(Flight { covers });
         }
         is_last
@@ -205,7 +207,7 @@ impl Outbound {
         if self.topics.dead_letter.is_some() {
             let places = entries.iter().filter_map(|entry| place(entry));
             let wanted: Vec<Place> = places.filter(|p| !self.held.contains_key(p)).collect();
-            let found = reread(&self.cluster, &wanted)?;
+            let found = self.kafka.reread(&wanted)?;
             for (place, found) in wanted.into_iter().zip(found) {
                 let record = match found {
                     Reread::Found(record) => Some(record),

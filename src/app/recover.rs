@@ -6,6 +6,10 @@
 //! | has a checkpoint | ours, not beyond it, or none | go on from the checkpoint, publish the rest |
 //! | empty | none, and no positions | begin at `start_at` |
 //! | anything else | | rebuild: read the last window again, decide silently up to the marker |
+//!
+//! A rebuild says whose the group is before it begins, and again while it lasts ([`Pulse`]), so that
+//! nobody who stands by thinks it abandoned. It can do so because whoever starts a store over forgets
+//! its checkpoints too: killed half-way, it finds its own marker, nothing in its store, and rebuilds.
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -14,15 +18,17 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 
-use super::{Daemon, End, baselines, lacking, review};
+use super::lead::STEP;
+use super::outside::Publisher;
+use super::{Daemon, End, lacking, review};
+use crate::clock::Instant;
 use crate::config::duration;
 use crate::engine::checkpoint::{CheckpointError, FiringAlert};
 use crate::engine::spec::ModelSpec;
 use crate::engine::{Engine, Published, TopicPartition};
 use crate::http::Phase;
 use crate::kafka::{
-    Committed, KafkaError, Marker, Outcome, OwnedRecord, Positions, Publisher, Watermarks,
-    read_alerts,
+    Committed, KafkaError, Marker, Outcome, OwnedRecord, Positions, Status, Step, Watermarks,
 };
 use crate::observation::{Millis, StreamKey};
 use crate::store::StoreError;
@@ -33,7 +39,7 @@ use super::follow::Topics;
 /// What leading begins with.
 pub struct Start {
     pub engine: Engine,
-    pub publisher: Publisher,
+    pub publisher: Box<dyn Publisher>,
     pub topics: Topics,
     /// Up to where windows are known to be out.
     pub covered: Watermarks,
@@ -46,60 +52,78 @@ impl Daemon<'_> {
         &mut self,
         topics: Topics,
     ) -> Result<Result<Start, End>, anyhow::Error> {
-        let alerts = self.config.output.alerts.clone();
         let waiting_for = "the transactional id".to_owned();
         self.show(Phase::Starting { waiting_for });
-        let publisher = Publisher::start(&self.cluster, &alerts)?;
+        let publisher = self.kafka.publisher()?;
+        if let Err(end) = self.await_publisher(publisher.as_ref(), Outcome::Ready) {
+            return Ok(Err(end));
+        }
+        self.show(Phase::Starting {
+            waiting_for: "the state to be restored".to_owned(),
+        });
+        // Whoever was fenced may have published until just now.
+        let Some(marker) = self.insist(|daemon| daemon.kafka.read_marker()) else {
+            return Ok(Err(End::Shutdown));
+        };
+        let mut pulse = Pulse::new(publisher.as_ref(), marker.as_ref());
+        let engine = match self.recover(marker.as_ref(), &topics, &mut pulse)? {
+            Ok(engine) => engine,
+            Err(end) => return Ok(Err(end)),
+        };
+        let (beat, in_flight) = (pulse.marker.beat, pulse.in_flight);
+        if in_flight
+            && let id = pulse.marker.number
+            && let Err(end) = self.await_publisher(publisher.as_ref(), Outcome::Published { id })
+        {
+            return Ok(Err(end));
+        }
+        Ok(Ok(Start {
+            engine,
+            publisher,
+            topics,
+            beat,
+            covered: marker.map(|marker| marker.watermarks).unwrap_or_default(),
+        }))
+    }
+
+    /// Waits for this outcome; else why it is not to be waited for.
+    fn await_publisher(&mut self, publisher: &dyn Publisher, awaited: Outcome) -> Result<(), End> {
         loop {
             match publisher.outcome(Duration::from_millis(50)) {
-                Some(Outcome::Ready) => break,
+                Some(outcome) if outcome == awaited => return Ok(()),
                 Some(Outcome::Stopped { error }) => {
                     tracing::error!(%error, "cannot publish; trying again");
                     self.show(Phase::Starting {
                         waiting_for: error.to_string(),
                     });
                     self.rest(Duration::from_secs(5));
-                    return Ok(Err(End::Failed));
+                    return Err(End::Failed);
                 }
-                Some(Outcome::Fenced { .. }) => return Ok(Err(End::Fenced)),
-                Some(Outcome::Published { .. }) => {}
+                Some(Outcome::Fenced { .. }) => return Err(End::Fenced),
+                Some(Outcome::Ready | Outcome::Published { .. }) => {}
                 None => {
-                    if let crate::kafka::Status::StartingAgain { error, .. } = publisher.status() {
+                    if let Status::StartingAgain { error, .. } | Status::Retrying { error, .. } =
+                        publisher.status()
+                    {
                         self.show(Phase::Starting {
                             waiting_for: error.to_string(),
                         });
                     }
                     if !self.rest(Duration::ZERO) {
-                        return Ok(Err(End::Shutdown));
+                        return Err(End::Shutdown);
                     }
                 }
             }
         }
-        self.show(Phase::Starting {
-            waiting_for: "the state to be restored".to_owned(),
-        });
-        // Whoever was fenced may have published until just now.
-        let Some(marker) = self.insist(|daemon| daemon.marker.read_marker(&alerts)) else {
-            return Ok(Err(End::Shutdown));
-        };
-        let Some(engine) = self.recover(marker.as_ref(), &topics)? else {
-            return Ok(Err(End::Shutdown));
-        };
-        Ok(Ok(Start {
-            engine,
-            publisher,
-            topics,
-            beat: marker.as_ref().map_or(0, |marker| marker.beat),
-            covered: marker.map(|marker| marker.watermarks).unwrap_or_default(),
-        }))
     }
 
-    /// An engine with its state and the position of every partition; none when it is time to stop.
+    /// An engine with its state and the position of every partition; else why there is none.
     fn recover(
         &mut self,
         marker: Option<&Marker>,
         topics: &Topics,
-    ) -> Result<Option<Engine>, anyhow::Error> {
+        pulse: &mut Pulse<'_>,
+    ) -> Result<Result<Engine, End>, anyhow::Error> {
         let of_topic = |(topic, partitions): (&String, &Vec<i32>)| -> Vec<TopicPartition> {
             let at = |&partition| TopicPartition {
                 topic: topic.clone(),
@@ -108,8 +132,8 @@ impl Daemon<'_> {
             partitions.iter().map(at).collect()
         };
         let partitions: Vec<TopicPartition> = topics.iter().flat_map(of_topic).collect();
-        let Some(committed) = self.insist(|daemon| daemon.group.committed(&partitions)) else {
-            return Ok(None);
+        let Some(committed) = self.insist(|daemon| daemon.kafka.committed(&partitions)) else {
+            return Ok(Err(End::Shutdown));
         };
         let mut engine = self.new_engine(&partitions);
         let begun = match self.restore(&mut engine, marker)? {
@@ -124,14 +148,14 @@ impl Daemon<'_> {
             }
             Restored::Nothing => {
                 engine = self.new_engine(&partitions);
-                self.rebuild(&mut engine, &partitions, &committed, marker)?
+                self.rebuild(&mut engine, &partitions, &committed, marker, pulse)?
             }
         };
         if begun.is_none() {
-            return Ok(None);
+            return Ok(Err(pulse.end.unwrap_or(End::Shutdown)));
         }
         self.load_baselines(&mut engine)?;
-        Ok(Some(engine))
+        Ok(Ok(engine))
     }
 
     fn new_engine(&self, partitions: &[TopicPartition]) -> Engine {
@@ -183,7 +207,7 @@ impl Daemon<'_> {
                 return Ok(Restored::Nothing);
             }
         }
-        let identity = self.store.identity().to_string();
+        let identity = self.store.identity();
         let last = engine.outbox().last();
         match marker {
             None => Ok(Restored::Whole),
@@ -234,10 +258,8 @@ impl Daemon<'_> {
         let start_at = self.config.kafka.start_at;
         found.extend(self.insist(|daemon| {
             use crate::config::valid::StartAt;
-            let mut found = daemon.group.resolve_start(&added, StartAt::Earliest)?;
-            found.extend(daemon.group.resolve_start(&fresh, start_at)?);
-            // At once: what is written from now on counts, even if we are killed before a checkpoint.
-            daemon.group.commit(&found)?;
+            let mut found = daemon.kafka.resolve_start(&added, StartAt::Earliest)?;
+            found.extend(daemon.kafka.resolve_start(&fresh, start_at)?);
             Ok(found)
         })?);
         for (at, position) in found {
@@ -254,9 +276,11 @@ impl Daemon<'_> {
         partitions: &[TopicPartition],
         committed: &BTreeMap<TopicPartition, Committed>,
         marker: Option<&Marker>,
+        pulse: &mut Pulse<'_>,
     ) -> Result<Option<()>, anyhow::Error> {
-        let identity = self.store.renew_identity()?;
-        tracing::warn!(store = %identity, "rebuilding the state from Kafka");
+        let identity = self.store.start_over()?;
+        tracing::warn!(store = identity, "rebuilding the state from Kafka");
+        pulse.start(identity, self.clock.now());
         if self.place(engine, partitions, committed).is_none() {
             return Ok(None);
         }
@@ -284,7 +308,7 @@ impl Daemon<'_> {
                 engine.settle_windows(&model.name, read_from(model, to_ms), to_ms);
             }
         }
-        let Some(Some(firing)) = self.insist(|daemon| daemon.firing_alerts()) else {
+        let Some(Some(firing)) = self.insist(|daemon| daemon.firing_alerts(pulse)) else {
             return Ok(None);
         };
         if !firing.is_empty() {
@@ -308,12 +332,12 @@ impl Daemon<'_> {
                 WindowSpec::Time { .. } => {
                     // Kafka's times are those of the records, or later.
                     let from_ms = read_from(model, to_ms) - model.lateness_ms;
-                    self.group.offsets_at(&partitions, from_ms)?
+                    self.kafka.offsets_at(&partitions, from_ms)?
                 }
                 // Whatever the partition, all the records of the window may be in it.
                 WindowSpec::Count { records, slide, .. } => {
                     let back = i64::try_from(records + slide).unwrap_or(i64::MAX);
-                    let low = |at: &TopicPartition| Ok((at.clone(), self.group.bounds(at)?.0));
+                    let low = |at: &TopicPartition| Ok((at.clone(), self.kafka.bounds(at)?.0));
                     let low: Positions = partitions.iter().map(low).collect::<Result<_, _>>()?;
                     let from = |(at, low): (TopicPartition, i64)| {
                         let from = group[&at].saturating_sub(back).max(low);
@@ -333,29 +357,31 @@ impl Daemon<'_> {
 
     /// The alerts of this group that fire, by the alerts topic; none when it is time to stop: what was
     /// read of it by then may fire no more.
-    fn firing_alerts(&self) -> Result<Option<Vec<FiringAlert>>, KafkaError> {
+    fn firing_alerts(&self, pulse: &mut Pulse<'_>) -> Result<Option<Vec<FiringAlert>>, KafkaError> {
         let mut firing = BTreeMap::new();
+        let mut whole = true;
         let source = format!("/klaxond/{}/", self.config.kafka.group);
-        read_alerts(&self.cluster, &self.config.output.alerts, |record| {
+        self.kafka.read_alerts(&mut |record| {
             if let Some((fingerprint, alert)) = alert_of(&record, &source) {
                 match alert {
                     Some(alert) => firing.insert(fingerprint, alert),
                     None => firing.remove(&fingerprint),
                 };
             }
-            if self.shutdown.is_requested() {
-                return ControlFlow::Break(());
+            whole = pulse.beat(self.clock.now()) && !self.shutdown.is_requested();
+            if whole {
+                ControlFlow::Continue(())
+            } else {
+                ControlFlow::Break(())
             }
-            ControlFlow::Continue(())
         })?;
-        let whole = !self.shutdown.is_requested();
         Ok(whole.then(|| firing.into_values().collect()))
     }
 
     /// Hands every model its active baseline, and says what is odd about it.
     fn load_baselines(&self, engine: &mut Engine) -> Result<(), StoreError> {
         for spec in &self.config.models {
-            match baselines::active(&self.store, spec)? {
+            match self.store.active_baseline(spec)? {
                 Some(baseline) => {
                     let baseline = Arc::new(baseline);
                     for oddity in review(spec, &baseline) {
@@ -387,6 +413,71 @@ fn read_from(model: &ModelSpec, to_ms: Millis) -> Millis {
             to_ms - length_ms - memory.max().unwrap_or_default()
         }
         WindowSpec::Count { .. } => Millis::MIN,
+    }
+}
+
+/// Keeps the marker moving while a state is rebuilt.
+struct Pulse<'p> {
+    publisher: &'p dyn Publisher,
+    /// As last published, or found.
+    marker: Marker,
+    /// When it last was; none before the first time.
+    beaten: Option<Instant>,
+    in_flight: bool,
+    /// Why there is nothing left to rebuild for.
+    end: Option<End>,
+}
+
+impl<'p> Pulse<'p> {
+    fn new(publisher: &'p dyn Publisher, found: Option<&Marker>) -> Self {
+        let marker = found.cloned().unwrap_or_else(|| Marker {
+            number: 0,
+            store: String::new(),
+            beat: 0,
+            watermarks: Watermarks::default(),
+            released: false,
+        });
+        Self {
+            publisher,
+            marker,
+            beaten: None,
+            in_flight: false,
+            end: None,
+        }
+    }
+
+    /// The group is this store's from here on, with what was published before it.
+    fn start(&mut self, store: String, now: Instant) {
+        self.marker.store = store;
+        self.marker.released = false;
+        self.beat(now);
+    }
+
+    /// Renews the marker where it is time to. False where another instance has taken over, or nothing
+    /// can be published any more.
+    fn beat(&mut self, now: Instant) -> bool {
+        if self.in_flight {
+            match self.publisher.outcome(Duration::ZERO) {
+                None => return true,
+                Some(Outcome::Ready | Outcome::Published { .. }) => self.in_flight = false,
+                Some(Outcome::Fenced { .. }) => self.end = Some(End::Fenced),
+                Some(Outcome::Stopped { .. }) => self.end = Some(End::Failed),
+            }
+        }
+        let is_due = self
+            .beaten
+            .is_none_or(|beaten| now.duration_since(beaten) >= STEP);
+        if is_due && self.end.is_none() {
+            self.marker.beat += 1;
+            self.beaten = Some(now);
+            self.in_flight = self.publisher.publish(Step {
+                id: self.marker.number,
+                outputs: Vec::new(),
+                positions: Positions::new(),
+                marker: self.marker.clone(),
+            });
+        }
+        self.end.is_none()
     }
 }
 

@@ -115,9 +115,9 @@ fn read(cluster: &Cluster, topic: &str, wanted: u64) -> Result<Newest, Failure> 
                     ended = partitions.len();
                     return ControlFlow::Break(());
                 }
-                Event::Record(record) => samples.extend(record.payload().map(|payload| Sample {
+                Event::Record(record) => samples.extend(record.payload.map(|payload| Sample {
                     partition: record.at.partition,
-                    timestamp_ms: record.timestamp_ms(),
+                    timestamp_ms: record.timestamp_ms,
                     payload: payload.to_vec(),
                 })),
                 Event::EndOfPartition(_) | Event::OutOfRange(_) => ended += 1,

@@ -20,48 +20,57 @@ pub struct At<'a> {
 /// A record in the library's buffer.
 pub struct Record<'a> {
     pub at: At<'a>,
-    message: &'a BorrowedMessage<'a>,
+    pub offset: i64,
+    pub key: Option<&'a [u8]>,
+    /// None: a tombstone.
+    pub payload: Option<&'a [u8]>,
+    /// Kafka's timestamp; none where the record has none.
+    pub timestamp_ms: Option<Millis>,
+    /// Costs nothing until one is asked for.
+    pub headers: RecordHeaders<'a>,
 }
 
 impl<'a> Record<'a> {
     pub(super) fn new(at: At<'a>, message: &'a BorrowedMessage<'a>) -> Self {
-        Self { at, message }
-    }
-
-    pub fn offset(&self) -> i64 {
-        self.message.offset()
-    }
-
-    pub fn key(&self) -> Option<&'a [u8]> {
-        self.message.key()
-    }
-
-    /// None: a tombstone.
-    pub fn payload(&self) -> Option<&'a [u8]> {
-        self.message.payload()
-    }
-
-    /// Kafka's timestamp; none where the record has none.
-    pub fn timestamp_ms(&self) -> Option<Millis> {
-        self.message.timestamp().to_millis()
-    }
-
-    /// Costs nothing until one is asked for.
-    pub fn headers(&self) -> RecordHeaders<'a> {
-        RecordHeaders {
-            headers: self.message.headers(),
+        Self {
+            at,
+            offset: message.offset(),
+            key: message.key(),
+            payload: message.payload(),
+            timestamp_ms: message.timestamp().to_millis(),
+            headers: RecordHeaders {
+                headers: message.headers(),
+            },
         }
     }
 
     /// A copy that outlives the buffer.
     pub fn to_owned(&self) -> OwnedRecord {
-        OwnedRecord::of(self.message)
+        OwnedRecord {
+            key: self.key.map(<[u8]>::to_vec),
+            payload: self.payload.map(<[u8]>::to_vec),
+            headers: self.headers.to_owned(),
+            timestamp_ms: self.timestamp_ms,
+        }
     }
 }
 
-/// A record's headers, read when asked for.
+/// A record's headers, read when asked for. By default there are none.
+#[derive(Default)]
 pub struct RecordHeaders<'a> {
     headers: Option<&'a BorrowedHeaders>,
+}
+
+impl RecordHeaders<'_> {
+    fn to_owned(&self) -> Vec<(String, Option<Vec<u8>>)> {
+        let Some(headers) = self.headers else {
+            return Vec::new();
+        };
+        (0..headers.count())
+            .filter_map(|index| header(headers, index))
+            .map(|(name, value)| (name.to_owned(), value.map(<[u8]>::to_vec)))
+            .collect()
+    }
 }
 
 impl Headers for RecordHeaders<'_> {
@@ -93,18 +102,12 @@ pub struct OwnedRecord {
 
 impl OwnedRecord {
     pub(super) fn of(message: &BorrowedMessage<'_>) -> Self {
-        let headers = message.headers().map_or_else(Vec::new, |headers| {
-            (0..headers.count())
-                .filter_map(|index| header(headers, index))
-                .map(|(name, value)| (name.to_owned(), value.map(<[u8]>::to_vec)))
-                .collect()
-        });
-        Self {
-            key: message.key().map(<[u8]>::to_vec),
-            payload: message.payload().map(<[u8]>::to_vec),
-            headers,
-            timestamp_ms: message.timestamp().to_millis(),
-        }
+        let at = At {
+            slot: 0,
+            topic: message.topic(),
+            partition: message.partition(),
+        };
+        Record::new(at, message).to_owned()
     }
 
     /// What it takes to hold it, in bytes.

@@ -107,8 +107,8 @@ fn seen(event: Event<'_>) -> Seen {
     match event {
         Event::Record(record) => {
             let (topic, partition) = own(record.at);
-            let payload = String::from_utf8_lossy(record.payload().unwrap_or(b"")).into_owned();
-            Seen::Record(topic, partition, record.offset(), payload)
+            let payload = String::from_utf8_lossy(record.payload.unwrap_or(b"")).into_owned();
+            Seen::Record(topic, partition, record.offset, payload)
         }
         Event::EndOfPartition(at) => Seen::End(own(at).0, at.partition),
         Event::OutOfRange(at) => Seen::OutOfRange(own(at).0, at.partition),
@@ -188,7 +188,7 @@ fn a_broken_off_round_loses_and_repeats_nothing() {
         let before = offsets.len();
         let given = source.poll(Duration::from_millis(50), 7, |event| {
             if let Event::Record(record) = event {
-                offsets.push(record.offset());
+                offsets.push(record.offset);
             }
             // Broken off at 5 of at most 7.
             if offsets.len() - before == 5 {
@@ -279,12 +279,12 @@ fn a_record_is_whole() {
     wait_for("the record", || {
         source.poll(Duration::from_millis(50), 10, |event| {
             if let Event::Record(record) = event {
-                let headers = record.headers();
+                let headers = &record.headers;
                 assert_eq!(headers.get("version"), Some(&b"7"[..]), "the last one");
                 assert_eq!(headers.get("none"), None);
                 assert_eq!(headers.get("other"), None);
-                assert_eq!(record.key(), Some(&b"key"[..]));
-                assert!(record.timestamp_ms().is_some());
+                assert_eq!(record.key, Some(&b"key"[..]));
+                assert!(record.timestamp_ms.is_some());
                 owned = Some(record.to_owned());
             }
             ControlFlow::Continue(())

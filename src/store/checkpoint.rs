@@ -5,9 +5,11 @@
 //! whole whatever happens to the newest, and a reader takes the newest that verifies. Its body is
 //! `format u8 = 1 │ sequence u64 LE │ state`.
 
+use sled::Batch;
+
 use super::body::{self, BodyError};
 use super::error::guarded;
-use super::{NewBaseline, Store, StoreError, key};
+use super::{Meta, NewBaseline, Store, StoreError, key};
 use crate::engine::output::HistoryEntry;
 
 const FORMAT: u8 = 1;
@@ -87,6 +89,16 @@ impl Store {
             sequence,
             fell_back,
         }))
+    }
+
+    /// As if none had ever been written.
+    pub(super) fn remove_checkpoints(
+        &self,
+        meta: &mut Meta,
+        batch: &mut Batch,
+    ) -> Result<(), StoreError> {
+        meta.sequence = 0;
+        (0..SLOTS).try_for_each(|slot| self.remove(batch, &key::checkpoint(slot)))
     }
 
     /// Sequence and state.

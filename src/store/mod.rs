@@ -161,16 +161,18 @@ impl Store {
         self.created
     }
 
-    /// Which store this is: random, made with the store and by [`Store::renew_identity`].
+    /// Which store this is: random, made with the store and by [`Store::start_over`].
     pub fn identity(&self) -> Uuid {
         Uuid::from_bytes(self.writer().meta.identity)
     }
 
-    /// Makes this another store in the eyes of whoever remembers its identity; durable on return.
-    pub fn renew_identity(&self) -> Result<Uuid, StoreError> {
+    /// Forgets the checkpoints, and makes this another store in the eyes of whoever remembers its
+    /// identity; both at once, and durable on return. Baselines and history stay.
+    pub fn start_over(&self) -> Result<Uuid, StoreError> {
         let identity = Uuid::new_v4();
-        self.write(|meta, _| {
+        self.write(|meta, batch| {
             meta.identity = identity.into_bytes();
+            self.remove_checkpoints(meta, batch)?;
             Ok(identity)
         })
     }

@@ -39,7 +39,7 @@ fn size(directory: &Path) -> u64 {
 }
 
 #[test]
-fn a_store_keeps_its_identity_until_it_is_renewed() {
+fn a_store_keeps_its_identity_and_checkpoints_until_it_starts_over() {
     let dir = Dir::new();
     let store = dir.open();
     assert!(store.created());
@@ -48,10 +48,20 @@ fn a_store_keeps_its_identity_until_it_is_renewed() {
     let store = dir.open();
     assert!(!store.created());
     assert_eq!(store.identity(), first);
-    let second = store.renew_identity().unwrap();
+    let step = StepWrites::default();
+    store.write_checkpoint(&[1; 50_000], &step).unwrap();
+    store.write_checkpoint(&[2; 50_000], &step).unwrap();
+    store.put_baseline(&new_baseline("kept", true)).unwrap();
+    let second = store.start_over().unwrap();
     assert_ne!(second, first);
     drop(store);
-    assert_eq!(dir.open().identity(), second);
+    let store = dir.open();
+    assert_eq!(store.identity(), second);
+    assert_eq!(store.read_checkpoint().unwrap(), None);
+    assert_eq!(store.active("kept").unwrap(), Some(1));
+    store.write_checkpoint(&[3; 10], &step).unwrap();
+    let checkpoint = store.read_checkpoint().unwrap().unwrap();
+    assert_eq!((checkpoint.sequence, checkpoint.fell_back), (1, None));
 }
 
 #[test]
@@ -59,11 +69,11 @@ fn after_a_failed_write_there_are_reads_and_no_writes() {
     let dir = filled();
     let store = dir.open();
     store.writer().failed = true;
-    let error = store.renew_identity().unwrap_err();
+    let error = store.start_over().unwrap_err();
     assert!(matches!(error, StoreError::WriteFailed { .. }), "{error}");
     assert!(store.read_checkpoint().unwrap().is_some());
     drop(store);
-    dir.open().renew_identity().unwrap();
+    dir.open().start_over().unwrap();
 }
 
 #[test]
