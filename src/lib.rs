@@ -28,6 +28,9 @@
 //! never import each other; [`app`] is the only place that knows all of them. `tests/modules.rs`
 //! enforces it.
 
+// Vectors need some; each place that has it says why it is sound.
+#![deny(unsafe_code)]
+
 // pure: no clock, no I/O, no tokio
 pub mod information;
 pub mod observation;

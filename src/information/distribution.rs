@@ -7,6 +7,8 @@
 
 use thiserror::Error;
 
+use super::vector::{Kernel, LANES, by_lanes, total, widest};
+
 /// How far below 0 (and, for a single probability, above 1) rounding may have put a value.
 pub const VALUE_TOLERANCE: f64 = 1e-6;
 
@@ -37,31 +39,63 @@ pub fn probabilities(values: &mut [f64]) -> Result<(), Invalid> {
     if values.is_empty() {
         return Err(Invalid::Empty);
     }
-    let mut sum = 0.0;
-    for (index, value) in values.iter_mut().enumerate() {
-        if !value.is_finite() {
-            return Err(Invalid::NotFinite {
-                index,
-                value: *value,
-            });
-        }
-        if *value < -VALUE_TOLERANCE {
-            return Err(Invalid::Negative {
-                index,
-                value: *value,
-            });
-        }
-        // Not f64::max, which may keep a negative zero.
-        if *value <= 0.0 {
-            *value = 0.0;
-        }
-        sum += *value;
-    }
+    let Some(sum) = clipped_sum(values) else {
+        return Err(first_invalid(values));
+    };
     if (sum - 1.0).abs() > SUM_TOLERANCE {
         return Err(Invalid::SumOff { sum });
     }
-    divide(values, sum);
+    clip_and_divide(values, sum);
     Ok(())
+}
+
+widest! {
+    /// The sum of `values` clipped at 0; none if one is not finite or too far below 0.
+    fn clipped_sum(values: &[f64]) -> Option<f64> {
+        let Clipped { sums, bad } = by_lanes(values, Clipped::default());
+        (bad == [0.0; LANES]).then(|| total(sums))
+    }
+}
+
+#[derive(Default)]
+struct Clipped {
+    sums: [f64; LANES],
+    /// How many values are no part of a distribution. A float, as all that is in the same vectors.
+    bad: [f64; LANES],
+}
+
+impl Kernel for Clipped {
+    #[inline(always)]
+    fn take(&mut self, eight: &[f64; LANES]) {
+        for (lane, &value) in eight.iter().enumerate() {
+            let good = (-VALUE_TOLERANCE..=f64::MAX).contains(&value);
+            self.bad[lane] += if good { 0.0 } else { 1.0 };
+            self.sums[lane] += if value > 0.0 { value } else { 0.0 };
+        }
+    }
+}
+
+widest! {
+    fn clip_and_divide(values: &mut [f64], sum: f64) -> () {
+        for value in values {
+            // Not f64::max, which may keep a negative zero.
+            *value = if *value > 0.0 { *value / sum } else { 0.0 };
+        }
+    }
+}
+
+/// What [`clipped_sum`] gave no sum for.
+#[cold]
+fn first_invalid(values: &[f64]) -> Invalid {
+    for (index, &value) in values.iter().enumerate() {
+        if !value.is_finite() {
+            return Invalid::NotFinite { index, value };
+        }
+        if value < -VALUE_TOLERANCE {
+            return Invalid::Negative { index, value };
+        }
+    }
+    Invalid::Empty
 }
 
 /// Softmax of `values`, which are logits (natural units) of K ≥ 1 classes. The largest is taken

@@ -11,11 +11,14 @@
 //! | [`entropy`] | how uncertain one distribution is |
 //! | [`divergence`] | how far one lies from another |
 //! | [`noise`] | how far sampling alone would move it |
+//! | `log2`, [`vector`] | what the others are made of where it must be fast |
 
 pub mod distribution;
 pub mod divergence;
 pub mod entropy;
+mod log2;
 pub mod noise;
+pub mod vector;
 
 #[cfg(test)]
 mod tests;

@@ -333,6 +333,76 @@ fn pairs() -> impl Strategy<Value = (Vec<f64>, Vec<f64>)> {
     (1usize..40).prop_flat_map(|classes| (distributions(classes), distributions(classes)))
 }
 
+#[test]
+fn log2_is_the_standard_library_s() {
+    use super::log2::log2;
+    for exponent in -1022..=0 {
+        assert_eq!(log2(2_f64.powi(exponent)), f64::from(exponent));
+    }
+    let mut random = fastrand::Rng::with_seed(4);
+    for _ in 0..1_000_000 {
+        let x = (1.0 - random.f64()) * 2_f64.powi(-random.i32(0..60));
+        let (got, want) = (log2(x), x.log2());
+        assert!(
+            got.to_bits().abs_diff(want.to_bits()) <= 4,
+            "{x:e}: {got} {want}"
+        );
+    }
+    for x in [0.0, 5e-324, 1e-310] {
+        assert!((x * log2(x)).abs() < 1e-300);
+    }
+}
+
+/// What a processor can do changes nothing, for any number of classes: not one bit.
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn vectors_of_every_width_give_the_same_bits() {
+    use super::vector::forced;
+    let mut random = fastrand::Rng::with_seed(5);
+    for classes in (1..70).chain([1000, 1001]) {
+        for _ in 0..20 {
+            let weights: Vec<f64> = (0..classes).map(|_| random.f64().powi(9)).collect();
+            let total: f64 = weights.iter().sum();
+            let near_one = 1.0 + (random.f64() - 0.5) * 1e-3;
+            let given: Vec<f64> = weights.iter().map(|w| w / total * near_one).collect();
+            let all = forced::with_each(|| {
+                let mut p = given.clone();
+                distribution::probabilities(&mut p).unwrap();
+                let (bits, top) = (entropy(&p).to_bits(), top_two(&p));
+                (p.iter().map(|p| p.to_bits()).collect::<Vec<_>>(), bits, top)
+            });
+            assert!(all.windows(2).all(|pair| pair[0] == pair[1]), "{classes}");
+        }
+    }
+}
+
+/// By the definition, with the standard library's logarithm and plain sums.
+#[test]
+fn entropy_and_top_two_are_what_they_are_by_hand() {
+    let mut random = fastrand::Rng::with_seed(6);
+    for classes in (1..40).chain([257, 1000]) {
+        // Few distinct weights, so that there are ties.
+        let mut p: Vec<f64> = (0..classes).map(|_| f64::from(random.u8(0..9))).collect();
+        p[random.usize(..classes)] += 1.0;
+        let total: f64 = p.iter().sum();
+        p.iter_mut().for_each(|p| *p /= total);
+        let plain: f64 = p.iter().filter(|p| **p > 0.0).map(|p| -p * p.log2()).sum();
+        near(entropy(&p), plain.max(0.0), 1e-12);
+        let mut sorted: Vec<(usize, f64)> = p.iter().copied().enumerate().collect();
+        sorted.sort_by(|a, b| b.1.total_cmp(&a.1));
+        let second = sorted.get(1).map_or(0.0, |(_, p)| *p);
+        let (class, first) = sorted[0];
+        assert_eq!(
+            top_two(&p),
+            TopTwo {
+                class,
+                first,
+                second
+            }
+        );
+    }
+}
+
 proptest! {
     #[test]
     fn divergences_are_finite_and_not_negative((p, q) in pairs()) {

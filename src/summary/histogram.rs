@@ -53,8 +53,8 @@ impl Histogram {
 
     /// Counts one record's entropy, at least 0.
     pub fn add(&mut self, entropy_bits: f64) {
-        // `as` saturates; the index is within the table.
-        let thousandths = ((entropy_bits / RESOLUTION).round() as u64).min(MOST);
+        // To the nearest; `as` cuts off and saturates, and the index is within the table.
+        let thousandths = ((entropy_bits / RESOLUTION + 0.5) as u64).min(MOST);
         self.0.add(BUCKETS[thousandths as usize].0.into(), 1);
     }
 

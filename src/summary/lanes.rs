@@ -4,17 +4,27 @@
 //! them. The width follows from the number of records alone: two sums of the same records are equal
 //! whatever way they were merged.
 
+use crate::information::vector::widest;
+
 /// Records of which 64-bit lanes are sure to hold the sum.
 const NARROW_RECORDS: u64 = 1 << 24;
 
 /// 2^40.
 const UNITS: f64 = (1_u64 << 40) as f64;
 
-/// A non-negative number in units of 2^-40, rounded to nearest. NaN and negative numbers, which
-/// valid distributions do not have, count as 0.
+/// A non-negative number up to 2,048 in units of 2^-40, rounded to nearest, to even on a tie. NaN and
+/// negative numbers, which valid distributions do not have, count as 0, and larger ones as 2,048.
+///
+/// 2^52 is where a float's last bit is worth 1: adding it rounds, and leaves the whole number in the
+/// last bits. Vectors of every processor can do that; few can convert.
+#[inline(always)]
 pub fn to_units(value: f64) -> u64 {
-    // `as` saturates, and takes NaN to 0.
-    (value * UNITS).round_ties_even() as u64
+    const MOST: f64 = 2048.0 * UNITS;
+    const TWO_TO_52: f64 = 2.0 * MOST;
+    let units = value * UNITS;
+    let units = if units > 0.0 { units } else { 0.0 };
+    let units = if units < MOST { units } else { MOST };
+    (units + TWO_TO_52).to_bits() - TWO_TO_52.to_bits()
 }
 
 /// Back to a number.
@@ -49,18 +59,24 @@ impl Lanes {
         }
     }
 
-    /// Adds `map` of each value to its lane. The width must fit.
-    pub fn add(&mut self, values: &[f64], map: impl Fn(f64) -> f64) {
+    /// Adds each value to its lane. The width must fit.
+    pub fn add(&mut self, values: &[f64]) {
         match self {
-            Self::Narrow(lanes) => {
-                for (lane, &value) in lanes.iter_mut().zip(values) {
-                    *lane += to_units(map(value));
-                }
-            }
+            Self::Narrow(lanes) => add(lanes, values),
+            Self::Wide(lanes) => zip(lanes, values, |lane, value| {
+                *lane += u128::from(to_units(value))
+            }),
+        }
+    }
+
+    /// Adds the square of each value to its lane. The width must fit.
+    pub fn add_squares(&mut self, values: &[f64]) {
+        match self {
+            Self::Narrow(lanes) => add_squares(lanes, values),
             Self::Wide(lanes) => {
-                for (lane, &value) in lanes.iter_mut().zip(values) {
-                    *lane += u128::from(to_units(map(value)));
-                }
+                zip(lanes, values, |lane, value| {
+                    *lane += u128::from(to_units(value * value))
+                });
             }
         }
     }
@@ -122,6 +138,19 @@ impl Lanes {
     }
 }
 
+widest! {
+    fn add(lanes: &mut [u64], values: &[f64]) -> () {
+        zip(lanes, values, |lane, value| *lane += to_units(value));
+    }
+}
+
+widest! {
+    fn add_squares(lanes: &mut [u64], values: &[f64]) -> () {
+        zip(lanes, values, |lane, value| *lane += to_units(value * value));
+    }
+}
+
+#[inline(always)]
 fn zip<A, B: Copy>(lanes: &mut [A], others: &[B], each: impl Fn(&mut A, B)) {
     for (lane, &other) in lanes.iter_mut().zip(others) {
         each(lane, other);

@@ -69,8 +69,8 @@ impl Summary {
         let top = top_two(probabilities);
         self.records += 1;
         self.fit();
-        self.sums.add(probabilities, |p| p);
-        self.squares.add(probabilities, |p| p * p);
+        self.sums.add(probabilities);
+        self.squares.add_squares(probabilities);
         self.scalars.entropy += u128::from(to_units(entropy_bits));
         self.scalars.entropy_squares += u128::from(to_units(entropy_bits * entropy_bits));
         self.scalars.confidence += u128::from(to_units(top.first));

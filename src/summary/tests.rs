@@ -208,3 +208,40 @@ fn entropies_beyond_the_histogram_are_in_its_last_bucket() {
     histogram.add(1e300);
     assert!(histogram.quantile(0.5).unwrap() > 32.0);
 }
+
+/// Rounded as the standard library rounds, and the same with vectors of every width.
+#[test]
+fn units_are_rounded_to_nearest_and_even() {
+    use super::lanes::to_units;
+    let mut random = fastrand::Rng::with_seed(8);
+    let unit = 2_f64.powi(-40);
+    for _ in 0..100_000 {
+        let scale = 2_f64.powi(random.i32(-45..11));
+        for value in [random.f64() * scale, random.u32(..) as f64 * unit / 2.0] {
+            let expected = (value / unit).round_ties_even() as u64;
+            assert_eq!(to_units(value), expected, "{value:e}");
+        }
+    }
+    for value in [-0.0, -1.0, f64::NAN, f64::NEG_INFINITY, f64::MIN_POSITIVE] {
+        assert_eq!(to_units(value), 0, "{value:e}");
+    }
+    assert_eq!(to_units(f64::INFINITY), 1 << 51);
+}
+
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn vectors_of_every_width_give_the_same_summary() {
+    use crate::information::vector::forced;
+    let mut random = fastrand::Rng::with_seed(9);
+    for classes in [1, 2, 7, 8, 9, 100, 1003] {
+        let weights: Vec<f64> = (0..classes).map(|_| random.f64()).collect();
+        let total: f64 = weights.iter().sum();
+        let p: Vec<f64> = weights.iter().map(|w| w / total).collect();
+        let all = forced::with_each(|| {
+            let mut summary = Summary::new(classes);
+            summary.add(&p, 1);
+            summary
+        });
+        assert!(all.windows(2).all(|pair| pair[0] == pair[1]), "{classes}");
+    }
+}
