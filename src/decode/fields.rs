@@ -77,6 +77,13 @@ struct Child {
     node: usize,
 }
 
+impl Node {
+    /// Whether nothing but values below it is wanted.
+    pub fn is_only_a_way(&self) -> bool {
+        self.distribution.is_none() && !self.time && self.dimensions.is_empty()
+    }
+}
+
 impl Fields {
     pub const ROOT: usize = 0;
 
@@ -158,6 +165,15 @@ impl Fields {
         children
             .iter()
             .find(|child| child.key == key)
+            .map(|child| child.node)
+    }
+
+    /// As [`Self::child_by_key`], for a key that may not be UTF-8.
+    pub fn child_by_bytes(&self, parent: usize, key: &[u8]) -> Option<usize> {
+        let children = &self.nodes[parent].children;
+        children
+            .iter()
+            .find(|child| child.key.as_bytes() == key)
             .map(|child| child.node)
     }
 

@@ -23,9 +23,16 @@ use crate::observation::{Millis, Reason, Rejection};
 /// Memory of the pass that is used again for the next record.
 #[derive(Debug, Default)]
 pub(super) struct Buffers {
-    members: Vec<(String, f64)>,
+    pub members: Vec<(String, f64)>,
     /// Which nodes of [`Fields`] the document has had.
-    seen: Vec<bool>,
+    pub seen: Vec<bool>,
+}
+
+impl Buffers {
+    pub fn forget_seen(&mut self, fields: &Fields) {
+        self.seen.clear();
+        self.seen.resize(fields.len(), false);
+    }
 }
 
 /// What a document holds of what is wanted, beside what went into the scratch.
@@ -99,9 +106,7 @@ struct Pass<'a> {
 
 impl<'a> Pass<'a> {
     fn new(fields: &'a Fields, spec: &'a DecoderSpec, scratch: &'a mut Scratch) -> Self {
-        let seen = &mut scratch.buffers.seen;
-        seen.clear();
-        seen.resize(fields.len(), false);
+        scratch.buffers.forget_seen(fields);
         Self {
             fields,
             spec,

@@ -18,12 +18,16 @@
 //!
 //! | file | does |
 //! | --- | --- |
+//! | `fast` | one pass over a document that is as documents usually are; the others go to `json` |
+//! | `decimal` | a number's text to the nearest float |
 //! | `json` | one pass over a document, along the tree of wanted values that `fields` makes |
 //! | `numbers` | the distribution's numbers out of JSON |
 //! | `nonfinite` | `NaN` and its like, which JSON does not have |
 //! | `raw` | floats without anything around them |
 //! | `timestamp`, `text` | times and strings as producers write them |
 
+mod decimal;
+mod fast;
 mod fields;
 mod json;
 mod nonfinite;
@@ -152,6 +156,9 @@ pub struct Decoder {
     fields: Fields,
 }
 
+/// The fast way with the simple one behind it, or, for tests, the simple one alone.
+type ReadJson = fn(&Decoder, &Record<'_>, &[u8], &mut Scratch) -> Result<Findings, Rejection>;
+
 impl Decoder {
     pub fn new(spec: DecoderSpec) -> Self {
         let fields = Fields::new(&spec);
@@ -163,10 +170,19 @@ impl Decoder {
     /// # Errors
     /// The record's one reason. `scratch.time_ms` may still hold its time.
     pub fn decode(&self, record: &Record<'_>, scratch: &mut Scratch) -> Result<(), Rejection> {
+        self.decode_by(Self::json, record, scratch)
+    }
+
+    fn decode_by(
+        &self,
+        read_json: ReadJson,
+        record: &Record<'_>,
+        scratch: &mut Scratch,
+    ) -> Result<(), Rejection> {
         self.reset(record, scratch);
         let payload = self.payload(record)?;
         let findings = match self.spec.format {
-            Format::Json => json::read(&self.fields, &self.spec, payload, scratch)?,
+            Format::Json => read_json(self, record, payload, scratch)?,
             Format::F32Le => self.raw(raw::f32le, payload, scratch)?,
             Format::F64Le => self.raw(raw::f64le, payload, scratch)?,
         };
@@ -213,6 +229,29 @@ impl Decoder {
             }
             Some(payload) => Ok(payload),
         }
+    }
+
+    /// Nearly all records go the fast way; the simple one decides what is left.
+    fn json(
+        &self,
+        record: &Record<'_>,
+        payload: &[u8],
+        scratch: &mut Scratch,
+    ) -> Result<Findings, Rejection> {
+        if let Some(findings) = fast::read(&self.fields, &self.spec, payload, scratch) {
+            return Ok(findings);
+        }
+        self.reset(record, scratch);
+        self.simple_json(record, payload, scratch)
+    }
+
+    fn simple_json(
+        &self,
+        _record: &Record<'_>,
+        payload: &[u8],
+        scratch: &mut Scratch,
+    ) -> Result<Findings, Rejection> {
+        json::read(&self.fields, &self.spec, payload, scratch)
     }
 
     fn raw(

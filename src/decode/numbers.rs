@@ -171,7 +171,7 @@ impl Numbers<'_> {
     }
 
     /// The first `count` members into `values` and `names`, by name.
-    fn take_members(&mut self, count: usize) -> Result<(), Rejection> {
+    pub fn take_members(&mut self, count: usize) -> Result<(), Rejection> {
         let members = &mut self.members[..count];
         members.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
         if let Some(pair) = members.windows(2).find(|pair| pair[0].0 == pair[1].0) {

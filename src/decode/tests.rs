@@ -1,6 +1,8 @@
 //! What is accepted, and as what. Why records are refused: `reasons`. What holds for all bytes:
-//! `properties`.
+//! `properties`. What is read fast is read right: `decimal`, `fast`.
 
+mod decimal;
+mod fast;
 mod properties;
 mod reasons;
 

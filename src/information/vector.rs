@@ -5,7 +5,7 @@
 //! end. It is plain arithmetic without fused operations, which Rust does not introduce either; the
 //! compiler turns it into vectors of any width, and all of them give the same bits.
 //!
-//! On x86-64 [`widest!`] compiles a function for AVX-512, for AVX2 and for every processor, and picks
+//! On x86-64 `widest!` compiles a function for AVX-512, for AVX2 and for every processor, and picks
 //! when it is called. Elsewhere (NEON belongs to every 64-bit ARM) there is one version.
 
 /// How many partial sums a kernel keeps: the 64-bit lanes of the widest vectors.

@@ -128,11 +128,11 @@ fn members(value: BoxedStrategy<String>) -> BoxedStrategy<Vec<String>> {
         .boxed()
 }
 
-fn object(members: &[String]) -> String {
+pub(super) fn object(members: &[String]) -> String {
     format!("{{{}}}", members.join(", "))
 }
 
-fn document() -> impl Strategy<Value = String> {
+pub(super) fn document() -> impl Strategy<Value = String> {
     prop_oneof![1 => value(), 4 => members(value()).prop_map(|members| object(&members))]
 }
 
