@@ -51,13 +51,24 @@ struct Known {
     /// The class names sorted, as an object's are; and where each class is among them.
     sorted: Vec<String>,
     order: Vec<usize>,
+    /// Where its latest record went: most of the next go there too.
+    latest: Option<(Place, usize)>,
+}
+
+/// What the records of one stream that share a delta have in common.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Place {
+    batch: u64,
+    cell: Cell,
+    joins: Cell,
 }
 
 /// The streams that are known.
 #[derive(Debug, Default)]
 struct Table {
-    /// By dimension values, in the order of the spec's dimensions.
-    known: HashMap<Vec<String>, Known>,
+    known: Vec<Known>,
+    /// Where in `known` a stream is, by dimension values in the order of the spec's dimensions.
+    by_values: HashMap<Vec<String>, usize>,
     /// Of all the streams beyond the limit.
     overflow: Option<Known>,
 }
@@ -72,8 +83,10 @@ pub struct Summarise {
     ordered: Vec<f64>,
     table: Table,
     batch: Batch,
-    /// Where in the batch a (stream, cell, joins) is; streams by address, which is theirs alone.
-    places: HashMap<(usize, Cell, Cell), usize>,
+    /// How many batches were taken before this one.
+    batches: u64,
+    /// Where in the batch a stream's delta is; streams by address, which is theirs alone.
+    places: HashMap<(usize, Place), usize>,
 }
 
 impl Summarise {
@@ -85,6 +98,7 @@ impl Summarise {
             ordered: Vec::new(),
             table: Table::default(),
             batch: Batch::default(),
+            batches: 0,
             places: HashMap::new(),
         }
     }
@@ -98,7 +112,7 @@ impl Summarise {
             let dimensions = &self.spec.decoder.dimensions;
             let value = |name| key.0.get(name).cloned().unwrap_or_default();
             let values = dimensions.iter().map(|(name, _)| value(name)).collect();
-            self.table.known.insert(values, known);
+            self.table.insert(values, known);
         }
     }
 
@@ -107,12 +121,13 @@ impl Summarise {
         self.table
             .overflow
             .take_if(|known| known.stream.key == *key);
-        self.table.known.retain(|_, known| known.stream.key != *key);
+        self.table.forget(key);
     }
 
     /// Takes what has been summarised since the last call.
     pub fn take(&mut self) -> Batch {
         self.places.clear();
+        self.batches += 1;
         std::mem::take(&mut self.batch)
     }
 
@@ -191,17 +206,28 @@ impl Summarise {
             self.batch.too_late += 1;
             return Ok(());
         }
-        let place = (Arc::as_ptr(&known.stream) as usize, cell, joins);
+        let place = Place {
+            batch: self.batches,
+            cell,
+            joins,
+        };
         let deltas = &mut self.batch.deltas;
-        let at = *self.places.entry(place).or_insert_with(|| {
-            deltas.push(Delta {
-                stream: Arc::clone(&known.stream),
-                cell,
-                joins,
-                summary: Summary::new(known.stream.classes.len()),
-            });
-            deltas.len() - 1
-        });
+        let at = match known.latest {
+            Some((latest, at)) if latest == place => at,
+            _ => {
+                let address = Arc::as_ptr(&known.stream) as usize;
+                *self.places.entry((address, place)).or_insert_with(|| {
+                    deltas.push(Delta {
+                        stream: Arc::clone(&known.stream),
+                        cell,
+                        joins,
+                        summary: Summary::new(known.stream.classes.len()),
+                    });
+                    deltas.len() - 1
+                })
+            }
+        };
+        known.latest = Some((place, at));
         deltas[at].summary.add(probabilities, time_ms);
         Ok(())
     }
@@ -209,22 +235,52 @@ impl Summarise {
 
 impl Table {
     /// The stream of the record in the scratch, made known if it is new.
-    fn stream(&mut self, spec: &ModelSpec, scratch: &Scratch) -> Result<&Known, Rejection> {
+    fn stream(&mut self, spec: &ModelSpec, scratch: &Scratch) -> Result<&mut Known, Rejection> {
         let values = scratch.dimensions.as_slice();
-        if !self.known.contains_key(values) {
-            if self.known.len() >= spec.limits.streams {
-                if self.overflow.is_none() {
-                    let classes = classes_of(spec, scratch)?;
-                    self.overflow = Some(Known::new(StreamKey::overflow(), classes));
-                }
-                return self.overflow.as_ref().ok_or_else(unknown_stream);
+        let at = match self.by_values.get(values) {
+            Some(at) => *at,
+            None if self.known.len() < spec.limits.streams => {
+                let names = spec.decoder.dimensions.iter().map(|(name, _)| name.clone());
+                let key = StreamKey(names.zip(values.iter().cloned()).collect());
+                self.insert(values.to_vec(), Known::new(key, classes_of(spec, scratch)?))
             }
-            let names = spec.decoder.dimensions.iter().map(|(name, _)| name.clone());
-            let key = StreamKey(names.zip(values.iter().cloned()).collect());
-            self.known
-                .insert(values.to_vec(), Known::new(key, classes_of(spec, scratch)?));
+            None => {
+                return Ok(match &mut self.overflow {
+                    Some(known) => known,
+                    none => {
+                        let classes = classes_of(spec, scratch)?;
+                        none.insert(Known::new(StreamKey::overflow(), classes))
+                    }
+                });
+            }
+        };
+        Ok(&mut self.known[at])
+    }
+
+    fn insert(&mut self, values: Vec<String>, known: Known) -> usize {
+        match self.by_values.get(&values) {
+            Some(&at) => {
+                self.known[at] = known;
+                at
+            }
+            None => {
+                let at = self.known.len();
+                self.known.push(known);
+                self.by_values.insert(values, at);
+                at
+            }
         }
-        self.known.get(values).ok_or_else(unknown_stream)
+    }
+
+    fn forget(&mut self, key: &StreamKey) {
+        let Some(at) = self.known.iter().position(|known| known.stream.key == *key) else {
+            return;
+        };
+        self.known.remove(at);
+        self.by_values.retain(|_, place| *place != at);
+        for place in self.by_values.values_mut().filter(|place| **place > at) {
+            *place -= 1;
+        }
     }
 }
 
@@ -251,6 +307,7 @@ impl Known {
             stream: Arc::new(Stream { key, classes }),
             sorted,
             order,
+            latest: None,
         }
     }
 
@@ -294,7 +351,21 @@ fn wrong_count(found: usize, expected: usize) -> Rejection {
     )
 }
 
-/// Cannot be: the stream was inserted just before it is looked up.
-fn unknown_stream() -> Rejection {
-    Rejection::new(Reason::ClassMismatch, "the stream is not known")
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_others_are_found_when_a_stream_is_forgotten() {
+        let key = |value: &str| StreamKey(BTreeMap::from([("d".to_owned(), value.to_owned())]));
+        let mut table = Table::default();
+        for value in ["a", "b", "c"] {
+            table.insert(vec![value.to_owned()], Known::new(key(value), Vec::new()));
+        }
+        table.forget(&key("b"));
+        assert_eq!((table.known.len(), table.by_values.len()), (2, 2));
+        for (values, at) in &table.by_values {
+            assert_eq!(table.known[*at].stream.key, key(&values[0]));
+        }
+    }
 }
