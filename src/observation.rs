@@ -11,6 +11,12 @@ use serde::{Deserialize, Serialize};
 /// Milliseconds since the Unix epoch, in event time or by the wall clock (names say which).
 pub type Millis = i64;
 
+/// Whether differences and sums of such times are sure not to overflow: within 140,000 years of the
+/// epoch, far beyond what RFC 3339 can write and what windows add to it.
+pub fn can_be_time(time_ms: Millis) -> bool {
+    time_ms.unsigned_abs() < 1 << 52
+}
+
 /// The values of a model's dimensions, by dimension name: which stream an observation belongs to.
 ///
 /// The empty key is the stream of a model without dimensions, and the whole of a model with them.
@@ -144,10 +150,25 @@ impl Rejection {
 
 /// RFC 3339 in UTC with milliseconds; times outside years -9999 to 9999 are shown as the nearest in.
 pub fn rfc3339(time_ms: Millis) -> String {
-    let nearest = jiff::Timestamp::from_millisecond(time_ms).unwrap_or(if time_ms < 0 {
+    // Not from milliseconds: the last second of the range would be cut off.
+    let nanos = i128::from(time_ms) * 1_000_000;
+    let nearest = jiff::Timestamp::from_nanosecond(nanos).unwrap_or(if time_ms < 0 {
         jiff::Timestamp::MIN
     } else {
         jiff::Timestamp::MAX
     });
     format!("{nearest:.3}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_second_is_written_to_its_millisecond() {
+        let last_ms = 253_402_207_200_999;
+        assert_eq!(rfc3339(last_ms - 1), "9999-12-30T22:00:00.998Z");
+        assert_eq!(rfc3339(last_ms), "9999-12-30T22:00:00.999Z");
+        assert_eq!(rfc3339(Millis::MAX), "9999-12-30T22:00:00.999Z");
+    }
 }

@@ -27,7 +27,8 @@ pub(super) fn from_millis(ms: Millis) -> Option<Millis> {
 /// RFC 3339 with any offset.
 pub(super) fn from_text(text: &str) -> Option<Millis> {
     let time: Timestamp = text.parse().ok()?;
-    Millis::try_from(time.as_nanosecond().div_euclid(1_000_000)).ok()
+    let ms = Millis::try_from(time.as_nanosecond().div_euclid(1_000_000)).ok();
+    ms.and_then(from_millis)
 }
 
 pub(super) fn from_integer(value: i128) -> Option<Millis> {
