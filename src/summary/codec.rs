@@ -18,7 +18,7 @@ use super::counts::Counts;
 use super::histogram::Histogram;
 use super::lanes::Lanes;
 use super::{Scalars, Summary};
-use crate::observation::Millis;
+use crate::observation::{Millis, can_be_time};
 
 const VERSION: u8 = 1;
 
@@ -27,6 +27,9 @@ const SUMS: u8 = 2;
 const SQUARES: u8 = 3;
 const ARGMAX: u8 = 4;
 const HISTOGRAM: u8 = 5;
+
+/// A million a second for nine years; so that merging thousands of summaries does not overflow.
+const MOST_RECORDS: u64 = 1 << 48;
 
 /// Why bytes are not a summary.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -98,10 +101,26 @@ impl Summary {
         if !within || argmax.total() != records || histogram.counts().total() != records {
             return Err(malformed("counts do not add up to the records"));
         }
-        if span.is_some() != (records > 0) || span.is_some_and(|(first, last)| first > last) {
+        if span.is_some() != (records > 0)
+            || span.is_some_and(|(first, last)| {
+                first > last || !can_be_time(first) || !can_be_time(last)
+            })
+        {
             return Err(malformed("the span is not that of its records"));
         }
+        if records >= MOST_RECORDS {
+            return Err(malformed("there are more records than can be counted"));
+        }
         let (entropy, entropy_squares, confidence, margin) = scalars;
+        // In units a record: a probability is at most 2^40, an entropy 64 bits of 2^40.
+        let most = |units: u32| u128::from(records) << units;
+        if entropy > most(46)
+            || entropy_squares > most(52)
+            || confidence > most(40)
+            || margin > most(40)
+        {
+            return Err(malformed("a sum is more than its records can give"));
+        }
         Ok(Self {
             records,
             sums: lanes(&sums)?,

@@ -10,11 +10,15 @@ pub struct Counts {
 }
 
 impl Counts {
-    /// Of entries sorted by key, without repeats or zeros; none if they are not.
+    /// Of entries sorted by key, without repeats or zeros; none if they are not, or if their total
+    /// is beyond 64 bits.
     pub fn of(entries: Vec<(u32, u64)>) -> Option<Self> {
         let sorted = entries.windows(2).all(|pair| pair[0].0 < pair[1].0);
         let counted = entries.iter().all(|&(_, count)| count > 0);
-        (sorted && counted).then_some(Self { entries })
+        let total = entries
+            .iter()
+            .try_fold(0_u64, |sum, e| sum.checked_add(e.1));
+        (sorted && counted && total.is_some()).then_some(Self { entries })
     }
 
     pub fn add(&mut self, key: u32, count: u64) {

@@ -172,6 +172,41 @@ fn newer_bytes_are_refused_by_name() {
     assert_eq!(Summary::decode(&more), Err(DecodeError::NewerSection(6)));
 }
 
+/// Bytes of `records` records of one class, made by hand: sums by the argument, all else right.
+fn by_hand(records: u64, entropy: u128, argmax: &[(u32, u64)], span: (Millis, Millis)) -> Vec<u8> {
+    let mut bytes = vec![1];
+    let mut section = |tag: u8, body: Vec<u8>| {
+        bytes.push(tag);
+        bytes.extend((body.len() as u32).to_le_bytes());
+        bytes.extend(body);
+    };
+    let core = (records, (entropy, 0_u128, 0_u128, 0_u128), Some(span));
+    section(1, postcard::to_stdvec(&core).unwrap());
+    for tag in [2, 3] {
+        section(tag, postcard::to_stdvec(&vec![0_u128; 2]).unwrap());
+    }
+    section(4, postcard::to_stdvec(argmax).unwrap());
+    section(5, postcard::to_stdvec(&vec![(0_u32, records)]).unwrap());
+    bytes
+}
+
+#[test]
+fn sums_that_no_records_give_are_refused() {
+    let sound = by_hand(4, 4 << 46, &[(0, 3), (1, 1)], (0, 9));
+    assert_eq!(Summary::decode(&sound).unwrap().records(), 4);
+    for wrong in [
+        by_hand(4, (4 << 46) + 1, &[(0, 3), (1, 1)], (0, 9)),
+        by_hand(4, 0, &[(0, 3), (1, 2)], (0, 9)),
+        // Their total is 4 to 64 bits.
+        by_hand(4, 0, &[(0, u64::MAX), (1, 5)], (0, 9)),
+        by_hand(1 << 48, 0, &[(0, 1 << 48)], (0, 9)),
+        by_hand(4, 0, &[(0, 4)], (Millis::MIN, 9)),
+        by_hand(4, 0, &[(0, 4)], (0, Millis::MAX)),
+    ] {
+        assert!(Summary::decode(&wrong).is_err(), "{wrong:?}");
+    }
+}
+
 /// A hundred records of 0 bits and one of 1 bit: the median is 0; the 100th of 101 is 0 and the
 /// 101st is 1 bit, within its bucket of [1000, 1003] thousandths.
 #[test]
