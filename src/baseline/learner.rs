@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{Baseline, Learnt, Source, Spread};
-use crate::observation::{Millis, StreamKey};
+use crate::observation::{Millis, StreamKey, can_be_time};
 use crate::summary::Summary;
 use crate::window::WindowSpec;
 use crate::window::measures::{Measure, Needs, measures};
@@ -62,6 +62,21 @@ impl Learner {
     /// When the first pane began.
     pub fn started_ms(&self) -> Option<Millis> {
         self.started_ms
+    }
+
+    /// Whether it is over this window, and its lessons are such as panes give.
+    pub fn is_sound(&self, window: &WindowSpec) -> bool {
+        let lesson = |lesson: &Lesson| {
+            let classes = lesson.classes.len();
+            lesson.summary.classes() == classes
+                && lesson.block.summary.classes() == classes
+                && lesson.panes < 1 << 62
+                && can_be_time(lesson.block.start_ms)
+                && lesson.spread.values().all(|m| m.count < 1 << 62)
+        };
+        self.window == *window
+            && self.started_ms.is_none_or(can_be_time)
+            && self.lessons.values().all(lesson)
     }
 
     /// Takes the records of one stream in `[start_ms, …)`. A stream that is not the whole counts

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::outbox::Outbox;
 use super::restore::Lost;
+use super::sound;
 use super::state::State;
 use super::{Engine, PartitionId, TopicPartition};
 use crate::alert::rule::Rule;
@@ -19,6 +20,9 @@ use crate::window::watermark::PartitionTime;
 
 /// The version of the bytes that this build writes. Older ones stay readable.
 pub const FORMAT: u16 = 1;
+
+/// No partition gets so far: beyond it offsets have no successors to count with.
+const MOST_OFFSET: i64 = 1 << 62;
 
 /// Why bytes are not a checkpoint that this build can go on from.
 #[derive(Debug, thiserror::Error)]
@@ -53,10 +57,21 @@ struct Read {
 }
 
 #[derive(Deserialize)]
-struct ReadModel {
+pub(super) struct ReadModel {
     rules: Vec<Rule>,
-    times: BTreeMap<TopicPartition, PartitionTime>,
-    state: State,
+    pub(super) times: BTreeMap<TopicPartition, PartitionTime>,
+    pub(super) state: State,
+}
+
+#[cfg(test)]
+impl ReadModel {
+    pub(super) fn of(state: State) -> Self {
+        Self {
+            rules: Vec::new(),
+            times: BTreeMap::new(),
+            state,
+        }
+    }
 }
 
 /// An alert that fires, as the alerts topic has it.
@@ -114,6 +129,14 @@ impl Engine {
             return Err(CheckpointError::Newer { found });
         }
         let read: Read = postcard::from_bytes(body).map_err(|e| malformed(&e.to_string()))?;
+
+        for (name, model) in &read.models {
+            sound::check(model).map_err(|fault| malformed(&format!("model {name}: {fault}")))?;
+        }
+        let offsets = read.positions.values().chain(read.settled.values());
+        if !read.outbox.is_sound() || offsets.into_iter().any(|&offset| offset >= MOST_OFFSET) {
+            return Err(malformed("a number is beyond all counting"));
+        }
 
         let mut notes = Vec::new();
         self.outbox = read.outbox;

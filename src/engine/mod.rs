@@ -19,6 +19,7 @@ mod model_rules;
 pub mod outbox;
 pub mod output;
 pub mod restore;
+mod sound;
 pub mod spec;
 pub mod state;
 pub mod status;

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, VecDeque};
 use serde::{Deserialize, Serialize};
 
 use super::output::{Output, Rejected, WindowEvent};
+use super::sound::MOST;
 use crate::alert::event::{AlertEvent, cloud_event_headers};
 use crate::observation::Rejection;
 
@@ -69,6 +70,14 @@ impl Outbox {
 
     pub fn entries(&self) -> impl Iterator<Item = &Entry> {
         self.entries.iter()
+    }
+
+    /// Whether the numbers are such as [`Outbox::push`] gives: each after the one before it.
+    pub(super) fn is_sound(&self) -> bool {
+        let mut numbers = self.entries.iter().map(|entry| entry.number);
+        numbers.clone().is_sorted_by(|a, b| a < b)
+            && numbers.next_back().is_none_or(|newest| newest <= self.last)
+            && self.last <= MOST
     }
 
     pub fn push(&mut self, publication: Publication) {

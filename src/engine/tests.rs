@@ -14,7 +14,7 @@ use crate::observation::{Millis, Reason, StreamKey};
 use crate::window::WindowSpec;
 use crate::window::measures::Measure;
 
-const TIME: WindowSpec = WindowSpec::Time {
+pub(super) const TIME: WindowSpec = WindowSpec::Time {
     length_ms: 30_000,
     slide_ms: 10_000,
 };
@@ -27,7 +27,7 @@ const LATENESS_MS: Millis = 5_000;
 /// A full hour in 2026: seconds after it are told by minutes and seconds alone.
 const HOUR_MS: Millis = 1_789_999_200_000;
 
-fn spec(window: WindowSpec) -> ModelSpec {
+pub(super) fn spec(window: WindowSpec) -> ModelSpec {
     ModelSpec {
         name: "m".to_owned(),
         topics: vec!["t".to_owned()],

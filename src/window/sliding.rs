@@ -19,6 +19,9 @@ use super::WindowSpec;
 use crate::observation::Millis;
 use crate::summary::Summary;
 
+/// What `limits.classes` may be at most.
+const MOST_CLASSES: usize = 10_000_000;
+
 /// The records of a stream in `[start_ms, end_ms)`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Pane {
@@ -41,7 +44,7 @@ impl Pane {
 
 /// The sliding window of one stream.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(from = "Stored")]
+#[serde(try_from = "Stored")]
 pub struct Sliding {
     classes: usize,
     /// Closed panes inside the window, oldest first.
@@ -66,14 +69,24 @@ struct Stored {
     first_ms: Option<Millis>,
 }
 
-impl From<Stored> for Sliding {
-    fn from(stored: Stored) -> Self {
+impl TryFrom<Stored> for Sliding {
+    type Error = &'static str;
+
+    /// Fails where the panes, or the window itself, cannot have so many classes.
+    fn try_from(stored: Stored) -> Result<Self, Self::Error> {
         let Stored {
             classes,
             panes,
             filling,
             first_ms,
         } = stored;
+        let mut summaries = panes.iter().chain(&filling).map(|pane| &pane.summary);
+        if classes > MOST_CLASSES || summaries.any(|summary| summary.classes() != classes) {
+            return Err("a window's classes are not those of its panes");
+        }
+        if panes.iter().any(|pane| pane.late > pane.summary.records()) {
+            return Err("more records of a pane were late than there are");
+        }
         let mut sliding = Self {
             filling,
             first_ms,
@@ -82,7 +95,7 @@ impl From<Stored> for Sliding {
         for pane in panes {
             sliding.push(pane);
         }
-        sliding
+        Ok(sliding)
     }
 }
 
@@ -108,6 +121,15 @@ impl Sliding {
             sum: Summary::new(classes),
             late: 0,
         }
+    }
+
+    pub fn classes(&self) -> usize {
+        self.classes
+    }
+
+    /// The stream's first record, from the first pane that closed.
+    pub fn first_ms(&self) -> Option<Millis> {
+        self.first_ms
     }
 
     /// Whether no closed pane is in the window: nothing is due until records come.
