@@ -13,8 +13,8 @@ use crate::baseline::{Baseline, Source};
 use crate::observation::Millis;
 
 pub(super) const BODY_FORMAT: u8 = 1;
-const ABOUT_FORMAT: u8 = 1;
-const VERSIONS_FORMAT: u8 = 1;
+pub(super) const ABOUT_FORMAT: u8 = 1;
+pub(super) const VERSIONS_FORMAT: u8 = 1;
 
 /// A baseline to store.
 #[derive(Clone, Debug, PartialEq)]
@@ -64,7 +64,7 @@ impl About {
 
 /// Of a name. It outlives its versions, so that their numbers are not given again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-struct Versions {
+pub(super) struct Versions {
     last: u32,
     active: Option<u32>,
 }

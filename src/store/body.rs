@@ -24,7 +24,7 @@ use super::key;
 
 /// With the head, a value stays below the 4 KB above which sled may write blob files.
 pub const PIECE_BYTES: usize = 4_080;
-const HEAD_BYTES: usize = 13;
+pub const HEAD_BYTES: usize = 13;
 const FORMAT: u8 = 1;
 
 /// Why a body is not what was written.

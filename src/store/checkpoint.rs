@@ -113,7 +113,7 @@ fn slot(sequence: u64) -> u8 {
     (sequence % u64::from(SLOTS)) as u8
 }
 
-fn encode(sequence: u64, state: &[u8]) -> Vec<u8> {
+pub(super) fn encode(sequence: u64, state: &[u8]) -> Vec<u8> {
     let mut body = Vec::with_capacity(HEAD_BYTES + state.len());
     body.push(FORMAT);
     body.extend(sequence.to_le_bytes());
@@ -121,7 +121,7 @@ fn encode(sequence: u64, state: &[u8]) -> Vec<u8> {
     body
 }
 
-fn decode(mut body: Vec<u8>) -> Result<(u64, Vec<u8>), BodyError> {
+pub(super) fn decode(mut body: Vec<u8>) -> Result<(u64, Vec<u8>), BodyError> {
     let content = body::after_format(FORMAT, &body)?;
     let (sequence, _) = content
         .split_first_chunk()

@@ -17,7 +17,7 @@ use crate::engine::output::HistoryEntry;
 use crate::observation::{Millis, StreamKey};
 use crate::summary::Summary;
 
-const FORMAT: u8 = 1;
+pub(super) const FORMAT: u8 = 1;
 /// Entries that one write removes: bounds the memory of a batch, and how long other writes wait.
 const TRIM_BATCH: usize = 1_000;
 
@@ -154,7 +154,7 @@ impl Store {
 }
 
 /// End, stream, class names, summary.
-type Stored = (Millis, StreamKey, Vec<String>, Summary);
+pub(super) type Stored = (Millis, StreamKey, Vec<String>, Summary);
 
 /// Entries of a model, in order of time.
 pub struct History<'a> {

@@ -36,6 +36,8 @@ mod body;
 mod checkpoint;
 mod error;
 mod export;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod history;
 mod key;
 #[cfg(test)]
