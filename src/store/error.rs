@@ -73,7 +73,7 @@ impl StoreError {
             sled::Error::Io(error) => Self::Io {
                 action,
                 path,
-                error,
+                error: plain(error),
             },
             other => Self::Damaged {
                 path,
@@ -81,6 +81,15 @@ impl StoreError {
             },
         }
     }
+}
+
+/// sled hands a copy of an error around that has the debug text of the first inside: its kind is what
+/// a person can read.
+fn plain(error: io::Error) -> io::Error {
+    if error.get_ref().is_some() && error.kind() != io::ErrorKind::Other {
+        return error.kind().into();
+    }
+    error
 }
 
 /// Runs `work` and turns a panic into [`StoreError::Damaged`]: sled panics on damaged files, at
@@ -111,6 +120,18 @@ fn panic_text(panic: &(dyn Any + Send)) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_full_disk_is_told_in_words() {
+        // The form that sled gives to its copies of an error.
+        let first = io::Error::from_raw_os_error(28);
+        let copy = io::Error::new(first.kind(), format!("{first:?}"));
+        let error = StoreError::of_sled("written", Path::new("/data"), sled::Error::Io(copy));
+        assert_eq!(
+            error.to_string(),
+            "the store at /data cannot be written: no storage space"
+        );
+    }
 
     #[test]
     fn a_panic_becomes_an_error_that_says_what_to_do() {
