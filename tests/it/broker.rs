@@ -7,7 +7,10 @@ use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
+use rdkafka::admin::{
+    AdminClient, AdminOptions, AlterConfig, NewPartitions, NewTopic, ResourceSpecifier,
+    TopicReplication,
+};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::message::{Header, Headers as _, OwnedHeaders};
@@ -153,6 +156,15 @@ impl Broker {
         assert!(created.iter().all(Result::is_ok), "{created:?}");
     }
 
+    /// A topic's only setting that is not the broker's.
+    pub fn set_topic(&self, topic: &str, key: &str, value: &str) {
+        let change = AlterConfig::new(ResourceSpecifier::Topic(topic)).set(key, value);
+        let changed = self.administer(async |admin, options| {
+            admin.alter_configs([&change], options).await.unwrap()
+        });
+        assert!(changed.iter().all(Result::is_ok), "{changed:?}");
+    }
+
     fn administer<T>(
         &self,
         ask: impl AsyncFnOnce(&AdminClient<DefaultClientContext>, &AdminOptions) -> T,
@@ -278,6 +290,24 @@ impl Broker {
             }
         }
         seen
+    }
+
+    /// Where the next record of a partition goes.
+    pub fn end_offset(&self, topic: &str, partition: i32) -> i64 {
+        self.ends(topic, partition, "read_uncommitted")
+    }
+
+    /// Whether a transaction is open that has written to the partition.
+    pub fn has_open_transaction(&self, topic: &str, partition: i32) -> bool {
+        self.ends(topic, partition, "read_committed") < self.end_offset(topic, partition)
+    }
+
+    fn ends(&self, topic: &str, partition: i32, isolation: &str) -> i64 {
+        let mut config = self.client();
+        config.set("isolation.level", isolation);
+        let consumer: BaseConsumer = config.create().unwrap();
+        let offsets = consumer.fetch_watermarks(topic, partition, Duration::from_secs(10));
+        offsets.unwrap().1
     }
 
     /// The committed position of a group, by partition.

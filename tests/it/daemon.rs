@@ -98,6 +98,13 @@ impl Site {
         fs::write(self.config(), text).unwrap();
     }
 
+    /// A property of librdkafka's.
+    pub fn set_property(&self, key: &str, value: &str) {
+        let text = fs::read_to_string(self.config()).unwrap();
+        let property = format!("properties = {{ \"{key}\" = \"{value}\" }}\n[output]");
+        fs::write(self.config(), text.replace("[output]", &property)).unwrap();
+    }
+
     /// The input topic with so many partitions, and the output topics.
     pub fn create_topics(&self, partitions: i32) {
         broker().create_topics(&[
@@ -153,12 +160,25 @@ impl Site {
 
     /// Starts the daemon.
     pub fn start(&self) -> Daemon {
+        self.spawn(Command::new(env!("CARGO_BIN_EXE_klaxond")))
+    }
+
+    /// Starts a daemon whose files can be kept from growing: see [`Daemon::limit_files`].
+    pub fn start_limitable(&self) -> Daemon {
+        // Without this the kernel kills whoever writes beyond the limit.
+        let mut shell = Command::new("bash");
+        shell.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""]);
+        shell.arg(env!("CARGO_BIN_EXE_klaxond"));
+        self.spawn(shell)
+    }
+
+    fn spawn(&self, mut command: Command) -> Daemon {
         let log = File::options()
             .create(true)
             .append(true)
             .open(self.path("log"))
             .unwrap();
-        let child = Command::new(env!("CARGO_BIN_EXE_klaxond"))
+        let child = command
             .args(["run", "--config"])
             .arg(self.config())
             .stdin(Stdio::null())
@@ -256,6 +276,26 @@ impl Daemon {
                 .unwrap()
                 .success()
         );
+    }
+
+    /// From here on no file of its grows beyond so many bytes, as if the disk were full.
+    pub fn limit_files(&self, bytes: u64) {
+        let pid = self.child.id().to_string();
+        let limited = Command::new("prlimit")
+            .args(["--pid", &pid, &format!("--fsize={bytes}")])
+            .status();
+        assert!(limited.unwrap().success());
+    }
+
+    /// Resident memory in MiB, as the kernel counts it: at present, and at most so far.
+    pub fn memory_mib(&self) -> (u64, u64) {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let of = |name: &str| {
+            let line = status.lines().find(|line| line.starts_with(name)).unwrap();
+            let kib: u64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
+            kib / 1_024
+        };
+        (of("VmRSS:"), of("VmHWM:"))
     }
 
     pub fn kill(mut self) {

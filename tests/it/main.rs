@@ -15,4 +15,5 @@ mod input;
 mod reference;
 mod replay;
 mod restarts;
+mod store_faults;
 mod takeover;
