@@ -10,6 +10,7 @@ mod broker;
 mod chaos;
 mod command;
 mod daemon;
+mod fencing;
 mod http;
 mod input;
 mod reference;
