@@ -13,6 +13,7 @@ mod daemon;
 mod fencing;
 mod http;
 mod input;
+mod recovery;
 mod reference;
 mod replay;
 mod restarts;
