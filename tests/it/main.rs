@@ -11,6 +11,7 @@ mod chaos;
 mod command;
 mod daemon;
 mod fencing;
+mod hostile;
 mod http;
 mod input;
 mod recovery;
