@@ -14,6 +14,7 @@ mod fencing;
 mod hostile;
 mod http;
 mod input;
+mod pressure;
 mod recovery;
 mod reference;
 mod replay;
