@@ -105,9 +105,9 @@ pub trait Source {
 
     fn restart(&mut self, at: &TopicPartition, position: i64) -> Result<(), KafkaError>;
 
-    fn pause(&self, partitions: &[&TopicPartition]) -> Result<(), KafkaError>;
+    fn pause(&mut self, partitions: &[&TopicPartition]) -> Result<(), KafkaError>;
 
-    fn resume(&self, partitions: &[&TopicPartition]) -> Result<(), KafkaError>;
+    fn resume(&mut self, partitions: &[&TopicPartition]) -> Result<(), KafkaError>;
 }
 
 /// See [`kafka::Watcher`].
@@ -273,11 +273,11 @@ impl Source for kafka::Source {
         self.restart(at, position)
     }
 
-    fn pause(&self, partitions: &[&TopicPartition]) -> Result<(), KafkaError> {
+    fn pause(&mut self, partitions: &[&TopicPartition]) -> Result<(), KafkaError> {
         self.pause(partitions.iter().copied())
     }
 
-    fn resume(&self, partitions: &[&TopicPartition]) -> Result<(), KafkaError> {
+    fn resume(&mut self, partitions: &[&TopicPartition]) -> Result<(), KafkaError> {
         self.resume(partitions.iter().copied())
     }
 }

@@ -78,7 +78,8 @@ impl Health {
 
     /// Something has worked.
     pub(super) fn worked(&self) {
-        if self.up.swap(true, Ordering::Relaxed) {
+        // For every record: reading it costs nothing.
+        if self.up.load(Ordering::Relaxed) || self.up.swap(true, Ordering::Relaxed) {
             return;
         }
         let mut inner = self.lock();

@@ -23,6 +23,7 @@ mod error;
 mod group;
 mod health;
 mod marker;
+mod native;
 mod publisher;
 mod record;
 mod reread;

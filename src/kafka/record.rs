@@ -1,10 +1,8 @@
 //! One record as it came, borrowed from the library's buffer or taken out of it.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use rdkafka::message::{BorrowedMessage, Message as _};
 
-use rdkafka::Message as _;
-use rdkafka::message::{BorrowedHeaders, BorrowedMessage, Headers as _};
-
+use super::native::Raw;
 use crate::decode::Headers;
 use crate::observation::Millis;
 
@@ -31,15 +29,15 @@ pub struct Record<'a> {
 }
 
 impl<'a> Record<'a> {
-    pub(super) fn new(at: At<'a>, message: &'a BorrowedMessage<'a>) -> Self {
+    pub(super) fn new(at: At<'a>, message: Raw<'a>) -> Self {
         Self {
             at,
             offset: message.offset(),
             key: message.key(),
             payload: message.payload(),
-            timestamp_ms: message.timestamp().to_millis(),
+            timestamp_ms: message.timestamp_ms(),
             headers: RecordHeaders {
-                headers: message.headers(),
+                message: Some(message),
             },
         }
     }
@@ -58,36 +56,25 @@ impl<'a> Record<'a> {
 /// A record's headers, read when asked for. By default there are none.
 #[derive(Default)]
 pub struct RecordHeaders<'a> {
-    headers: Option<&'a BorrowedHeaders>,
+    message: Option<Raw<'a>>,
 }
 
-impl RecordHeaders<'_> {
+impl<'a> RecordHeaders<'a> {
+    fn iter(&self) -> impl Iterator<Item = (&'a str, Option<&'a [u8]>)> {
+        self.message.into_iter().flat_map(Raw::headers)
+    }
+
     fn to_owned(&self) -> Vec<(String, Option<Vec<u8>>)> {
-        let Some(headers) = self.headers else {
-            return Vec::new();
-        };
-        (0..headers.count())
-            .filter_map(|index| header(headers, index))
-            .map(|(name, value)| (name.to_owned(), value.map(<[u8]>::to_vec)))
-            .collect()
+        let owned =
+            |(name, value): (&str, Option<&[u8]>)| (name.to_owned(), value.map(<[u8]>::to_vec));
+        self.iter().map(owned).collect()
     }
 }
 
 impl Headers for RecordHeaders<'_> {
     fn get(&self, name: &str) -> Option<&[u8]> {
-        let headers = self.headers?;
-        let last_named = |index| header(headers, index).filter(|&(key, _)| key == name);
-        (0..headers.count()).rev().find_map(last_named)?.1
+        self.iter().filter(|&(key, _)| key == name).last()?.1
     }
-}
-
-/// The header at an index; none where its name is not UTF-8, which the library's wrapper answers
-/// with a panic.
-fn header(headers: &BorrowedHeaders, index: usize) -> Option<(&str, Option<&[u8]>)> {
-    catch_unwind(AssertUnwindSafe(|| headers.try_get(index)))
-        .ok()
-        .flatten()
-        .map(|header| (header.key, header.value))
 }
 
 /// A record out of the library's buffer.
@@ -107,7 +94,7 @@ impl OwnedRecord {
             topic: message.topic(),
             partition: message.partition(),
         };
-        Record::new(at, message).to_owned()
+        Record::new(at, Raw::of(message)).to_owned()
     }
 
     /// What it takes to hold it, in bytes.

@@ -1,45 +1,35 @@
 //! Input: every partition of the input topics, assigned by us, read on one thread.
 //!
-//! Each partition has a queue of its own. That is how an end of partition, an offset out of range
-//! or an error is known to be of *this* partition (the library's wrapper drops the topic from what
-//! comes through a shared queue), and it makes reading fair: each partition in turn gives at most
-//! [`TURN`] records. A queue that turns from empty to filled puts its slot on a list that the reading
-//! thread waits on; since a missed signal of the library would stall a partition for good, every
-//! [`SWEEP`] all queues are looked at.
+//! All partitions are forwarded into one queue, which is emptied in batches (`native`): that is what
+//! makes reading cheap, and what the library says of a partition, its end or an offset out of range, comes
+//! with the partition's name. A batch that was broken off is kept, and gone on with.
 //!
-//! The bound: `limits.fetch_queue_kbytes` divided by the partitions is what each may have waiting
-//! (at least [`LEAST_SHARE_KBYTES`]), and the most that one fetch brings for it. A queue below its
-//! share is filled by one more fetch, so up to twice the limit may be held.
+//! The bound: `limits.fetch_queue_kbytes` is what may wait in the queue. One that is below it is filled by
+//! one more fetch for each partition, whose sizes are cut so that they add up to the limit again.
 
-use std::collections::VecDeque;
 use std::ops::ControlFlow;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use rdkafka::Message as _;
-use rdkafka::consumer::base_consumer::PartitionQueue;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
-use rdkafka::error::{KafkaError as Native, RDKafkaErrorCode};
-use rdkafka::message::BorrowedMessage;
+use rdkafka::error::RDKafkaErrorCode;
 
 use super::cluster::{Cluster, bare_list_of, list_of};
 use super::error::{Class, KafkaError, class, code};
 use super::health::Callbacks;
+use super::native::{Batch, Queue, Raw};
 use super::record::{At, Record};
 use super::{Positions, TopicPartition};
 use crate::config::valid::Limits;
 
-/// Records that one partition gives before the next one's turn.
-const TURN: usize = 256;
+/// Messages that are taken from the queue at once.
+const BATCH: usize = 1_000;
 
-/// The longest that a filled queue can go unnoticed.
-const SWEEP: Duration = Duration::from_millis(100);
-
-/// A partition's share of the fetch queue is not cut below this.
-const LEAST_SHARE_KBYTES: usize = 64;
+/// A fetch of one partition is not cut below this.
+const LEAST_FETCH_KBYTES: usize = 64;
 
 /// librdkafka's default for one fetch of one partition; more brings nothing.
-const MOST_SHARE_KBYTES: usize = 1_024;
+const MOST_FETCH_KBYTES: usize = 1_024;
 
 /// What a source has to say.
 pub enum Event<'a> {
@@ -60,44 +50,23 @@ pub enum Event<'a> {
 /// The input partitions. One thread polls; dropping it leaves no trace at the brokers.
 pub struct Source {
     slots: Vec<Slot>,
-    /// Slots whose queue is not known to be empty, in order of turn.
-    turns: VecDeque<usize>,
-    signals: Arc<Signals>,
+    last: Last,
+    /// Some slot returns.
+    returning: bool,
+    // These in this order: messages go before their queue, the queue before the client.
+    batch: Batch,
+    queue: Queue,
     consumer: Arc<BaseConsumer<Callbacks>>,
     cluster: Cluster,
 }
 
 struct Slot {
     at: TopicPartition,
-    queue: PartitionQueue<Callbacks>,
-    /// Whether it is in `turns`.
-    has_turn: bool,
-}
-
-/// Slots whose queues were filled. Written by threads of the library, which hold a queue's lock.
-#[derive(Default)]
-struct Signals {
-    filled: Mutex<Vec<usize>>,
-    any: Condvar,
-}
-
-impl Signals {
-    fn filled(&self, slot: usize) {
-        let mut filled = self.filled.lock().unwrap_or_else(PoisonError::into_inner);
-        // Each queue signals once per emptying, so this stays as short as there are slots.
-        filled.push(slot);
-        self.any.notify_one();
-    }
-
-    /// What was signalled; waits up to `timeout` for something to be.
-    fn take(&self, timeout: Duration) -> Vec<usize> {
-        let mut filled = self.filled.lock().unwrap_or_else(PoisonError::into_inner);
-        if filled.is_empty() && !timeout.is_zero() {
-            let waited = self.any.wait_timeout(filled, timeout);
-            filled = waited.unwrap_or_else(PoisonError::into_inner).0;
-        }
-        std::mem::take(&mut filled)
-    }
+    /// The offset after the last record that was handed over. (The library's own idea of it is off by
+    /// one after the end of a partition has come in a batch, so its pausing would skip a record.)
+    next: i64,
+    /// It was assigned anew and nothing has come of it yet.
+    returns: bool,
 }
 
 impl Source {
@@ -110,20 +79,26 @@ impl Source {
         limits: &Limits,
         positions: &Positions,
     ) -> Result<Self, KafkaError> {
-        let share = (limits.fetch_queue_kbytes / positions.len().max(1)).clamp(
-            LEAST_SHARE_KBYTES,
-            limits.fetch_queue_kbytes.max(LEAST_SHARE_KBYTES),
-        );
-        let fetch = share.min(MOST_SHARE_KBYTES) * 1_024;
+        let fetch = (limits.fetch_queue_kbytes / positions.len().max(1))
+            .clamp(LEAST_FETCH_KBYTES, MOST_FETCH_KBYTES);
         let mut config = cluster.consumer_config(&cluster.config().group);
         config
-            .set("queued.max.messages.kbytes", share.to_string())
-            .set("fetch.message.max.bytes", fetch.to_string());
+            .set(
+                "queued.max.messages.kbytes",
+                limits.fetch_queue_kbytes.to_string(),
+            )
+            .set("fetch.message.max.bytes", (fetch * 1_024).to_string());
+        let consumer = Arc::new(cluster.create(&config, true)?);
+        let queue = Queue::new(Arc::clone(&consumer)).ok_or_else(|| KafkaError::Client {
+            detail: "no queue to read from".to_owned(),
+        })?;
         let mut source = Self {
             slots: Vec::new(),
-            turns: VecDeque::new(),
-            signals: Arc::default(),
-            consumer: Arc::new(cluster.create(&config, true)?),
+            last: None,
+            returning: false,
+            batch: Batch::new(BATCH),
+            queue,
+            consumer,
             cluster: cluster.clone(),
         };
         source.add(positions)?;
@@ -139,28 +114,22 @@ impl Source {
             return Ok(());
         }
         let list = list_of(positions)?;
-        // A queue that is split off before its partition is assigned gets every record of it.
+        // Before they are assigned, so that every record comes through the queue.
         for at in positions.keys() {
-            let queue = self.split(at)?;
-            self.slots.push(Slot {
-                at: at.clone(),
-                queue,
-                has_turn: false,
-            });
+            if !self.queue.take_in(&at.topic, at.partition) {
+                return Err(KafkaError::Client {
+                    detail: format!("no queue for {}/{}", at.topic, at.partition),
+                });
+            }
         }
+        self.slots.extend(positions.iter().map(|(at, &next)| Slot {
+            at: at.clone(),
+            next,
+            returns: false,
+        }));
         self.consumer
             .incremental_assign(&list)
             .map_err(|error| self.cluster.explain("assigning partitions", "", &error))
-    }
-
-    fn split(&self, at: &TopicPartition) -> Result<PartitionQueue<Callbacks>, KafkaError> {
-        let queue = self.consumer.split_partition_queue(&at.topic, at.partition);
-        let mut queue = queue.ok_or_else(|| KafkaError::Client {
-            detail: format!("no queue for {}/{}", at.topic, at.partition),
-        })?;
-        let (signals, slot) = (Arc::clone(&self.signals), self.slots.len());
-        queue.set_nonempty_callback(move || signals.filled(slot));
-        Ok(queue)
     }
 
     /// The partitions in order of slot.
@@ -177,112 +146,52 @@ impl Source {
         limit: usize,
         mut each: impl FnMut(Event<'_>) -> ControlFlow<()>,
     ) -> usize {
+        if self.returning {
+            self.take_returning();
+        }
         let mut events = self.poll_client(&mut each);
-        self.gather(timeout);
-        while events < limit
-            && let Some(&slot) = self.turns.front()
-        {
-            let (given, left) = self.take_turn(slot, TURN.min(limit - events), &mut each);
-            events += given;
-            self.turns.pop_front();
-            match left {
-                Left::Nothing => self.slots[slot].has_turn = false,
-                Left::More => self.turns.push_back(slot),
-                Left::Stopped => {
-                    self.turns.push_back(slot);
-                    break;
+        let mut timeout = timeout;
+        while events < limit {
+            if self.batch.is_empty() {
+                self.queue.fill(&mut self.batch, timeout);
+            }
+            timeout = Duration::ZERO;
+            let Self {
+                slots,
+                last,
+                batch,
+                cluster,
+                ..
+            } = self;
+            let told = batch.next(|message| {
+                let slot = slot_of(slots, last, message);
+                tell(cluster, slots, slot, message, &mut each)
+            });
+            match told {
+                None => break,
+                Some(flow) => {
+                    events += 1;
+                    if flow.is_break() {
+                        break;
+                    }
                 }
             }
         }
         events
     }
 
-    /// Puts the slots that were signalled in line. Where none is, all of them after a while.
-    fn gather(&mut self, timeout: Duration) {
-        let wait = if self.turns.is_empty() {
-            timeout.min(SWEEP)
-        } else {
-            Duration::ZERO
-        };
-        let filled = self.signals.take(wait);
-        let sweep = filled.is_empty() && self.turns.is_empty();
-        let all = if sweep { 0..self.slots.len() } else { 0..0 };
-        for slot in filled.into_iter().chain(all) {
-            if !std::mem::replace(&mut self.slots[slot].has_turn, true) {
-                self.turns.push_back(slot);
-            }
-        }
-    }
-
-    fn take_turn(
-        &self,
-        slot: usize,
-        limit: usize,
-        each: &mut impl FnMut(Event<'_>) -> ControlFlow<()>,
-    ) -> (usize, Left) {
-        for given in 0..limit {
-            let Some(result) = self.slots[slot].queue.poll(Duration::ZERO) else {
-                return (given, Left::Nothing);
-            };
-            if self.tell(slot, &result, each).is_break() {
-                return (given + 1, Left::Stopped);
-            }
-        }
-        (limit, Left::More)
-    }
-
-    fn tell(
-        &self,
-        slot: usize,
-        result: &Result<BorrowedMessage<'_>, Native>,
-        each: &mut impl FnMut(Event<'_>) -> ControlFlow<()>,
-    ) -> ControlFlow<()> {
-        let at = self.at(slot);
-        match result {
-            Ok(message) => {
-                self.cluster.health().worked();
-                each(Event::Record(Record::new(at, message)))
-            }
-            Err(Native::PartitionEOF(_)) => {
-                self.cluster.health().worked();
-                each(Event::EndOfPartition(at))
-            }
-            Err(error) if code(error) == Some(RDKafkaErrorCode::AutoOffsetReset) => {
-                each(Event::OutOfRange(at))
-            }
-            Err(error) => {
-                let doing = format!("reading {}/{}", at.topic, at.partition);
-                each(Event::Error {
-                    at: Some(at),
-                    error: self.cluster.explain(&doing, at.topic, error),
-                })
-            }
-        }
-    }
-
-    fn at(&self, slot: usize) -> At<'_> {
-        let at = &self.slots[slot].at;
-        At {
-            slot,
-            topic: &at.topic,
-            partition: at.partition,
-        }
-    }
-
     /// Serves the library's log and what it has to say of no one partition.
-    fn poll_client(&self, each: &mut impl FnMut(Event<'_>) -> ControlFlow<()>) -> usize {
+    fn poll_client(&mut self, each: &mut impl FnMut(Event<'_>) -> ControlFlow<()>) -> usize {
         let mut events = 0;
         while let Some(result) = self.consumer.poll(Duration::ZERO) {
             match result {
-                // Every queue was split before anything was assigned; but a record is never lost.
+                // Every partition was taken into the queue before it was assigned; but a record is
+                // never lost.
                 Ok(message) => {
-                    let of = |slot: &Slot| {
-                        slot.at.partition == message.partition() && slot.at.topic == message.topic()
-                    };
-                    if let Some(slot) = self.slots.iter().position(of) {
-                        let _ = each(Event::Record(Record::new(self.at(slot), &message)));
-                        events += 1;
-                    }
+                    let message = Raw::of(&message);
+                    let slot = slot_of(&self.slots, &mut None, message);
+                    let _ = tell(&self.cluster, &mut self.slots, slot, message, each);
+                    events += 1;
                 }
                 // The callbacks have told about connections already.
                 Err(error)
@@ -304,43 +213,119 @@ impl Source {
     /// # Errors
     /// The client refuses: the partition is not read.
     pub fn restart(&mut self, at: &TopicPartition, position: i64) -> Result<(), KafkaError> {
-        let list = list_of(&Positions::from([(at.clone(), position)]))?;
-        self.consumer
-            .incremental_unassign(&list)
-            .and_then(|()| self.consumer.incremental_assign(&list))
-            .map_err(|error| self.cluster.explain("restarting a partition", "", &error))
+        self.pause([at])?;
+        for slot in self.slots.iter_mut().filter(|slot| slot.at == *at) {
+            slot.next = position;
+        }
+        self.resume([at])
     }
 
-    /// Fetches nothing more for these; what waits for them is dropped and fetched again on
-    /// [`Source::resume`].
+    /// Reads nothing more of these.
     ///
     /// # Errors
     /// The client refuses.
     pub fn pause<'a>(
-        &self,
-        partitions: impl IntoIterator<Item = &'a TopicPartition>,
+        &mut self,
+        partitions: impl IntoIterator<Item = &'a TopicPartition> + Clone,
     ) -> Result<(), KafkaError> {
+        // What the library has queued of them, it forgets by itself.
+        let is_one = |message: Raw<'_>| {
+            let mut partitions = partitions.clone().into_iter();
+            partitions.any(|at| message.partition() == at.partition && message.topic() == at.topic)
+        };
+        self.batch.discard(is_one);
         self.consumer
-            .pause(&bare_list_of(partitions)?)
+            .incremental_unassign(&bare_list_of(partitions.clone())?)
             .map_err(|error| self.cluster.explain("pausing partitions", "", &error))
     }
 
+    /// Reads them again, from where they were.
+    ///
     /// # Errors
     /// The client refuses.
     pub fn resume<'a>(
-        &self,
+        &mut self,
         partitions: impl IntoIterator<Item = &'a TopicPartition>,
     ) -> Result<(), KafkaError> {
+        let mut positions = Positions::new();
+        for at in partitions {
+            for slot in self.slots.iter_mut().filter(|slot| slot.at == *at) {
+                slot.returns = true;
+                self.returning = true;
+                positions.insert(at.clone(), slot.next);
+            }
+        }
         self.consumer
-            .resume(&bare_list_of(partitions)?)
+            .incremental_assign(&list_of(&positions)?)
             .map_err(|error| self.cluster.explain("resuming partitions", "", &error))
+    }
+
+    /// Takes partitions into the queue again that were assigned anew: when the library has stopped
+    /// reading them, which it does in its own time, it forgets the queue.
+    fn take_returning(&mut self) {
+        self.returning = false;
+        for slot in self.slots.iter().filter(|slot| slot.returns) {
+            self.returning = true;
+            self.queue.take_in(&slot.at.topic, slot.at.partition);
+        }
     }
 }
 
-/// What a queue holds after its turn.
-enum Left {
-    Nothing,
-    More,
-    /// The closure wants no more.
-    Stopped,
+/// The topic and partition that the last message was of, and their slot.
+type Last = Option<((usize, i32), usize)>;
+
+/// The slot that a message is of; none where it is of no partition that is read.
+fn slot_of(slots: &[Slot], last: &mut Last, message: Raw<'_>) -> Option<usize> {
+    let (topic, partition) = (message.topic_id(), message.partition());
+    // Messages come in runs, as they were fetched.
+    if let Some((of, slot)) = *last
+        && of == (topic, partition)
+    {
+        return Some(slot);
+    }
+    let slot = slots
+        .iter()
+        .position(|slot| slot.at.partition == partition && slot.at.topic == message.topic())?;
+    *last = Some(((topic, partition), slot));
+    Some(slot)
+}
+
+fn tell(
+    cluster: &Cluster,
+    slots: &mut [Slot],
+    slot: Option<usize>,
+    message: Raw<'_>,
+    each: &mut impl FnMut(Event<'_>) -> ControlFlow<()>,
+) -> ControlFlow<()> {
+    let at = slot.map(|place| {
+        let slot = &mut slots[place];
+        slot.returns = false;
+        if message.error().is_none() {
+            slot.next = message.offset() + 1;
+        }
+        At {
+            slot: place,
+            topic: &slot.at.topic,
+            partition: slot.at.partition,
+        }
+    });
+    match (at, message.error()) {
+        (Some(at), None) => {
+            cluster.health().worked();
+            each(Event::Record(Record::new(at, message)))
+        }
+        (Some(at), Some(RDKafkaErrorCode::PartitionEOF)) => {
+            cluster.health().worked();
+            each(Event::EndOfPartition(at))
+        }
+        (Some(at), Some(RDKafkaErrorCode::AutoOffsetReset)) => each(Event::OutOfRange(at)),
+        (at, Some(code)) => {
+            let topic = message.topic();
+            let doing = format!("reading {topic}/{}", message.partition());
+            let error = cluster.explain_code(&doing, topic, code);
+            each(Event::Error { at, error })
+        }
+        // Of a partition that is not read: nothing that was asked for.
+        (None, None) => ControlFlow::Continue(()),
+    }
 }

@@ -6,6 +6,7 @@
 //! flight, so it purges them first.
 
 use std::collections::BTreeSet;
+use std::thread;
 use std::time::Duration;
 
 use rdkafka::error::{KafkaError as Native, RDKafkaErrorCode};
@@ -248,7 +249,9 @@ impl Session {
     }
 
     fn look(&self, time: Duration) -> Result<(), Failure> {
-        self.producer.poll(time);
+        self.producer.poll(Duration::ZERO);
+        // Not polling with a time: the wrapper turns in circles for the last millisecond of it.
+        thread::sleep(time);
         if self.stop.is_set() {
             return Err(Failure::Dropped);
         }

@@ -238,6 +238,11 @@ pub struct Daemon {
 }
 
 impl Daemon {
+    #[allow(dead_code, reason = "for the benchmarks")]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     pub fn url(&self, path: &str) -> String {
         format!("http://127.0.0.1:{}{path}", self.port)
     }

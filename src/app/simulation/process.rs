@@ -57,6 +57,7 @@ impl Process {
         self.yielder.set(ptr::from_ref(yielder));
     }
 
+    #[allow(unsafe_code)]
     fn wait(&self, time: Duration) {
         let until = self.world.borrow().now + time;
         // SAFETY: set in `enter`, from a reference that is valid as long as the coroutine is; and this
@@ -402,11 +403,11 @@ impl Source for SimSource {
     }
 
     /// A hint: a partition that is paused may give more all the same.
-    fn pause(&self, _partitions: &[&TopicPartition]) -> Result<(), KafkaError> {
+    fn pause(&mut self, _partitions: &[&TopicPartition]) -> Result<(), KafkaError> {
         Ok(())
     }
 
-    fn resume(&self, _partitions: &[&TopicPartition]) -> Result<(), KafkaError> {
+    fn resume(&mut self, _partitions: &[&TopicPartition]) -> Result<(), KafkaError> {
         Ok(())
     }
 }

@@ -1,0 +1,35 @@
+//! klaxond beside the least that reading the same topic costs, on Apache Kafka on the same machine.
+//!
+//! `cargo bench --bench end_to_end` starts the broker of the tests, fills a topic for each number of
+//! classes, and lets two programs read it in turn, each a process of its own: a bare librdkafka
+//! consumer that takes messages in batches and only counts their bytes, and klaxond with windows of
+//! 5 m every 10 s. It prints records and bytes a second, CPU time a record, and how klaxond's
+//! compare.
+//!
+//! When klaxond has read everything is known by what comes last in each partition: a record that it
+//! has to refuse, whose dead letter an independent reader waits for.
+
+#[allow(dead_code)]
+#[path = "../tests/it/broker.rs"]
+mod broker;
+#[allow(dead_code)]
+#[path = "../tests/it/daemon.rs"]
+mod daemon;
+mod end_to_end {
+    pub mod bare;
+    pub mod process;
+    pub mod rate;
+    pub mod traffic;
+}
+
+use end_to_end::{bare, rate};
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        ["bare", brokers, topic, records] => bare::run(brokers, topic, records.parse().unwrap()),
+        // cargo passes --bench.
+        _ => rate::run(),
+    }
+}

@@ -1,0 +1,121 @@
+//! How fast a topic is read, and what it costs.
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use super::bare::Took;
+use super::process::{self, PARTITIONS, median};
+use super::traffic::{T0, Writer, distribution, record};
+use crate::broker::broker;
+use crate::daemon::{Site, wait_for};
+
+/// Distinct records; they are written again and again, each time with later times.
+const POOL: usize = 2_000;
+const RUNS: usize = 3;
+
+const MODEL: &str = r#"
+[models.m]
+topics = ["TOPIC"]
+fields = { probabilities = "/p", timestamp = "/ts" }
+dimensions = { stream = "/stream" }
+lateness = "5s"
+window = { length = "5m", slide = "10s" }
+
+[[models.m.alerts]]
+name = "uncertain"
+measure = "entropy"
+above = 20.0
+"#;
+
+pub fn run() {
+    println!(
+        "\nreading a topic of {PARTITIONS} partitions, JSON, medians of {RUNS} runs in turn\n\n\
+         |    K | bytes |        | records/s |  GB/s | CPU µs a record |\n\
+         | ---: | ----: | ------ | --------: | ----: | --------------: |"
+    );
+    for (classes, records) in [(10, 4_000_000), (100, 800_000), (1_000, 100_000)] {
+        compare(classes, records);
+    }
+}
+
+fn compare(classes: usize, records: u64) {
+    let site = Site::new(&format!("rate-{classes}"), MODEL);
+    site.create_topics(PARTITIONS);
+    fill(&site, classes, records);
+    let total = records + PARTITIONS as u64;
+    let (mut bare, mut ours) = (Vec::new(), Vec::new());
+    for run in 0..RUNS {
+        bare.push(run_bare(&site, total));
+        ours.push(run_klaxond(&site, classes, run));
+    }
+    let bytes = bare[0].bytes;
+    let of = |runs: &[Took], value: fn(&Took) -> f64| median(runs.iter().map(value).collect());
+    let line = |name: &str, runs: &[Took]| {
+        let (seconds, cpu) = (of(runs, |t| t.seconds), of(runs, |t| t.cpu_seconds));
+        println!(
+            "| {classes:4} | {:5} | {name:6} | {:9.0} | {:5.2} | {:15.2} |",
+            bytes / records,
+            records as f64 / seconds,
+            bytes as f64 / 1e9 / seconds,
+            cpu * 1e6 / records as f64,
+        );
+        (seconds, cpu)
+    };
+    let (bare_seconds, bare_cpu) = line("bare", &bare);
+    let (our_seconds, our_cpu) = line("ours", &ours);
+    println!(
+        "| {classes:4} |       | ratio  | {:9.2} |       | {:15.2} |",
+        bare_seconds / our_seconds,
+        our_cpu / bare_cpu,
+    );
+}
+
+fn fill(site: &Site, classes: usize, records: u64) {
+    let mut rng = fastrand::Rng::with_seed(1948);
+    let pool: Vec<Vec<f64>> = (0..POOL).map(|_| distribution(&mut rng, classes)).collect();
+    let writer = Writer::new(&site.brokers, &site.input());
+    // 20 minutes of event time.
+    let every_us = 1_200_000_000 / records;
+    for i in 0..records {
+        let time_ms = T0 + (i * every_us / 1_000) as i64;
+        let payload = record(&pool[i as usize % POOL], time_ms, i as usize % 3);
+        writer.write((i % PARTITIONS as u64) as i32, &payload);
+    }
+    for partition in 0..PARTITIONS {
+        writer.write(partition, b"the end");
+    }
+    writer.flush();
+}
+
+fn run_bare(site: &Site, records: u64) -> Took {
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args(["bare", &site.brokers, &site.input(), &records.to_string()])
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+fn run_klaxond(input: &Site, classes: usize, run: usize) -> Took {
+    let site = Site::new(&format!("rate-{classes}-{run}"), "");
+    broker().create_topics(&[
+        (&site.topic("alerts"), 1),
+        (&site.topic("windows"), 1),
+        (&site.topic("dead-letter"), 1),
+    ]);
+    site.configure(&MODEL.replace("TOPIC", &input.input()));
+    let daemon = site.start_active();
+    let (cpu, began) = (process::cpu_seconds(daemon.id()), Instant::now());
+    let letters = site.topic("dead-letter");
+    wait_for("the end", || {
+        std::thread::sleep(Duration::from_millis(5));
+        (broker().read(&letters).len() == PARTITIONS as usize).then_some(())
+    });
+    let took = Took {
+        seconds: began.elapsed().as_secs_f64(),
+        cpu_seconds: process::cpu_seconds(daemon.id()) - cpu,
+        bytes: 0,
+    };
+    daemon.kill();
+    took
+}

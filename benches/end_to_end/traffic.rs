@@ -1,0 +1,61 @@
+//! Records as a classifier writes them: softmax of random logits, numbers as Python prints them.
+
+use std::time::Duration;
+
+use rdkafka::ClientConfig;
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
+
+/// 2026-11-20T10:00:00Z.
+pub const T0: i64 = 1_795_168_800_000;
+
+/// A softmax over `classes`, one of them likely.
+pub fn distribution(rng: &mut fastrand::Rng, classes: usize) -> Vec<f64> {
+    let mut p: Vec<f64> = (0..classes).map(|_| (2.0 * rng.f64()).exp()).collect();
+    p[rng.usize(0..classes)] *= 2.0 * classes as f64;
+    let sum: f64 = p.iter().sum();
+    p.iter_mut().for_each(|p| *p /= sum);
+    p
+}
+
+pub fn record(p: &[f64], time_ms: i64, stream: usize) -> Vec<u8> {
+    let numbers: Vec<String> = p.iter().map(f64::to_string).collect();
+    let numbers = numbers.join(", ");
+    format!(r#"{{"id": "r-{time_ms}", "p": [{numbers}], "ts": {time_ms}, "stream": "s{stream}"}}"#)
+        .into_bytes()
+}
+
+pub struct Writer {
+    producer: BaseProducer,
+    topic: String,
+}
+
+impl Writer {
+    pub fn new(brokers: &str, topic: &str) -> Self {
+        let producer = ClientConfig::new()
+            .set("bootstrap.servers", brokers)
+            .set("linger.ms", "20")
+            .set("batch.size", "1000000")
+            .set("queue.buffering.max.kbytes", "400000")
+            .create()
+            .unwrap();
+        Self {
+            producer,
+            topic: topic.to_owned(),
+        }
+    }
+
+    pub fn write(&self, partition: i32, payload: &[u8]) {
+        let mut record: BaseRecord<'_, (), [u8]> = BaseRecord::to(&self.topic)
+            .partition(partition)
+            .payload(payload);
+        while let Err((_, again)) = self.producer.send(record) {
+            self.producer.poll(Duration::from_millis(5));
+            record = again;
+        }
+        self.producer.poll(Duration::ZERO);
+    }
+
+    pub fn flush(&self) {
+        self.producer.flush(Duration::from_secs(120)).unwrap();
+    }
+}
