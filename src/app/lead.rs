@@ -68,7 +68,6 @@ struct Pace {
 impl Daemon<'_> {
     pub(super) fn lead(&mut self, start: Start) -> Result<End, anyhow::Error> {
         let mut lead = self.begin(start)?;
-        tracing::info!(partitions = lead.ids.len(), "active");
         let end = loop {
             if self.shutdown.is_requested() {
                 self.goodbye(&mut lead)?;
@@ -126,7 +125,7 @@ impl Daemon<'_> {
         // The state becomes this store's at once, and what there was no time to publish goes out
         // first.
         self.decide(&mut lead)?;
-        lead.outbound.publish(&lead.engine, false);
+        lead.outbound.publish(&lead.engine, false, now);
         self.publish_view(&mut lead);
         Ok(lead)
     }
@@ -138,8 +137,15 @@ impl Daemon<'_> {
         if let Some(outcome) = lead.outbound.outcome(Duration::ZERO) {
             match outcome {
                 Outcome::Fenced { by } => {
-                    let by = by.map_or_else(|| "not known".to_owned(), |marker| marker.store);
-                    tracing::warn!(store = by, "another instance has taken over: standing by");
+                    match by.map(|marker| marker.store) {
+                        Some(store) if store == self.store.identity() => tracing::warn!(
+                            "another instance is taking over, or the broker has given up on a \
+                             transaction: standing by"
+                        ),
+                        store => {
+                            tracing::warn!(store, "another instance has taken over: standing by");
+                        }
+                    }
                     return Ok(ControlFlow::Break(End::Fenced));
                 }
                 Outcome::Stopped { error } => {
@@ -148,7 +154,14 @@ impl Daemon<'_> {
                     return Ok(ControlFlow::Break(End::Failed));
                 }
                 Outcome::Ready => {}
-                Outcome::Published { id } => lead.outbound.published(&mut lead.engine, id),
+                Outcome::Published { id } => {
+                    let is_first = !lead.outbound.is_confirmed();
+                    lead.outbound.published(&mut lead.engine, id);
+                    if is_first {
+                        tracing::info!(partitions = lead.ids.len(), "active");
+                        self.publish_view(lead);
+                    }
+                }
             }
         }
         let read = self.read(lead);
@@ -233,10 +246,10 @@ impl Daemon<'_> {
         }
         if !lead.engine.outbox().is_empty() {
             // The rest of a long outbox.
-            lead.outbound.publish(&lead.engine, false);
+            lead.outbound.publish(&lead.engine, false, now);
         } else if due && now >= lead.pace.next_checkpoint {
             self.decide(lead)?;
-            lead.outbound.publish(&lead.engine, false);
+            lead.outbound.publish(&lead.engine, false, now);
             lead.pace.stepped = now;
         }
         Ok(())
@@ -432,7 +445,7 @@ impl Daemon<'_> {
         {
             problems.push(format!("kafka cannot be reached: {reason}"));
         }
-        problems.extend(lead.outbound.problem());
+        problems.extend(lead.outbound.problem(self.clock.now()));
         let status = lead.engine.status(self.clock.now_ms());
         let mut unfit = BTreeSet::new();
         for model in &status.models {
@@ -458,7 +471,13 @@ impl Daemon<'_> {
         };
         problems.extend(lead.stranded.iter().map(stranded));
         self.hub.publish(View {
-            phase: Phase::Active,
+            // Until then another one may be, and this one not know of it yet.
+            phase: if lead.outbound.is_confirmed() {
+                Phase::Active
+            } else {
+                let waiting_for = "the first publication".to_owned();
+                Phase::Starting { waiting_for }
+            },
             problems,
             status,
             end_offsets: lead.watcher.end_offsets(),
@@ -476,7 +495,8 @@ impl Daemon<'_> {
                 if released {
                     return Ok(());
                 }
-                released = lead.outbound.publish(&lead.engine, true);
+                let now = self.clock.now();
+                released = lead.outbound.publish(&lead.engine, true, now);
             }
             let left = until.saturating_duration_since(self.clock.now());
             match lead.outbound.outcome(left.min(PATIENCE)) {

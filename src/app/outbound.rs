@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
+use crate::clock::Instant;
 use crate::config::Config;
 use crate::config::valid::OutputConfig;
 use crate::engine::outbox::{Entry, Publication};
@@ -24,10 +25,15 @@ const MOST_REREAD: usize = 64;
 /// A record's place.
 type Place = (TopicPartition, i64);
 
+/// A publication that takes longer is told of: a broker that says nothing is noticed by its clients
+/// after a minute or more.
+const LONG: Duration = Duration::from_secs(10);
+
 /// A step at the publisher.
 struct Flight {
     /// What is out once it has arrived.
     covers: Watermarks,
+    since: Instant,
 }
 
 pub struct Outbound {
@@ -46,6 +52,8 @@ pub struct Outbound {
     covered: Watermarks,
     /// The step that is out.
     flight: Option<Flight>,
+    /// A step has arrived: nobody else leads.
+    confirmed: bool,
     problem: Option<KafkaError>,
 }
 
@@ -70,6 +78,7 @@ impl Outbound {
             watermarks: Watermarks::default(),
             covered,
             flight: None,
+            confirmed: false,
             problem: None,
         }
     }
@@ -77,6 +86,11 @@ impl Outbound {
     /// A step is out.
     pub fn is_busy(&self) -> bool {
         self.flight.is_some()
+    }
+
+    /// Some step has arrived.
+    pub fn is_confirmed(&self) -> bool {
+        self.confirmed
     }
 
     pub fn outcome(&self, timeout: Duration) -> Option<Outcome> {
@@ -111,7 +125,7 @@ impl Outbound {
 
     /// Hands the next step over: entries of the outbox, as many as go into one, or the marker alone.
     /// True where it was the last of the outbox; then, if so wished, it releases the marker.
-    pub fn publish(&mut self, engine: &Engine, release: bool) -> bool {
+    pub fn publish(&mut self, engine: &Engine, release: bool, now: Instant) -> bool {
         let entries: Vec<&Entry> = self.next_entries(engine);
         let number = entries
             .last()
@@ -152,7 +166,7 @@ impl Outbound {
             },
         };
         if self.publisher.publish(step) {
-            self.flight = Some(Flight { covers });
+            self.flight = Some(Flight { covers, since: now });
         }
         is_last
     }
@@ -170,14 +184,15 @@ impl Outbound {
                 self.held_bytes -= record.bytes();
             }
         }
-        if let Some(Flight { covers }) = self.flight.take() {
+        if let Some(Flight { covers, .. }) = self.flight.take() {
             self.covered = covers;
         }
+        self.confirmed = true;
         engine.published(number);
     }
 
     /// What is in the way of publication.
-    pub fn problem(&self) -> Option<String> {
+    pub fn problem(&self, now: Instant) -> Option<String> {
         if let Some(error) = &self.problem {
             return Some(format!("publishing waits: {error}"));
         }
@@ -188,7 +203,16 @@ impl Outbound {
             | Status::StartingAgain { attempts, error } => Some(format!(
                 "publishing failed {attempts} times so far: {error}"
             )),
-            Status::Starting | Status::Ready | Status::Stopped => None,
+            Status::Starting | Status::Ready | Status::Stopped => {
+                let flight = self.flight.as_ref()?;
+                let out_for = now.saturating_duration_since(flight.since);
+                (out_for >= LONG).then(|| {
+                    let seconds = out_for.as_secs();
+                    format!(
+                        "a publication has been under way for {seconds} s: kafka does not answer"
+                    )
+                })
+            }
         }
     }
 

@@ -32,6 +32,8 @@ impl Decide {
         });
         let mut measured =
             due.unwrap_or_else(|| Measured::moment(end_ms, 0, Measure::RejectedShare, share));
+        // The window may have closed before the rejections came that are judged with it.
+        measured.measures.insert(Measure::RejectedShare, share);
         measured.records = self.state.traffic.total();
         let voice = self.state.voice(end_ms);
         self.judge_model(Measure::RejectedShare, &measured, voice);

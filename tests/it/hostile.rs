@@ -316,7 +316,6 @@ fn clocks_repeats_and_refusals_hold_nobody_up() {
 /// Its records are good, all windows close, and from then on it sends nothing that can be used: event
 /// time stands still, and the last window was without fault.
 #[test]
-#[ignore = "rejections that are judged with a window closed before take that window's share"]
 fn a_producer_that_breaks_for_good_is_told() {
     let site = site("broken-producer", &[("broken", "", 1)]);
     let good: Vec<(i32, String)> = (0..600).map(|i| (0, record(i, 100, &[0.5, 0.5]))).collect();
@@ -331,7 +330,6 @@ fn a_producer_that_breaks_for_good_is_told() {
 
 /// The same where one of two partitions gives nothing that can be used, from the first record on.
 #[test]
-#[ignore = "rejections that are judged with a window closed before take that window's share"]
 fn a_partition_that_is_ahead_of_the_clock_is_told() {
     let site = site("ahead", &[("ahead", "", 2)]);
     write(&site, "ahead", &half_ahead());

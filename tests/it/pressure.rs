@@ -132,7 +132,6 @@ fn a_backlog_that_cannot_be_published_waits_in_kafka_and_not_in_memory() {
 
 /// A broker that keeps its connections and says nothing.
 #[test]
-#[ignore = "it takes from ten seconds to more than a minute: librdkafka's requests have to time out"]
 fn a_broker_that_hangs_is_told_within_half_a_minute() {
     let broker = Broker::start();
     let site = Site::on(&broker.address, "hangs", MODEL);
