@@ -50,6 +50,9 @@ use outside::{Brokers, Kafka, Ledger};
 /// Between two attempts at something that Kafka refuses.
 const RETRY: Duration = Duration::from_secs(1);
 
+/// The marker is renewed at least so often.
+const STEP: Duration = Duration::from_secs(5);
+
 /// Runs the daemon on the calling thread until shutdown. `observe` sees every output once it is
 /// durable.
 ///

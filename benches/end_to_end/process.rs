@@ -20,6 +20,16 @@ pub fn cpu_seconds(pid: u32) -> f64 {
     (ticks(11) + ticks(12)) / TICKS
 }
 
+/// A line of /proc/PID/status that is in kB, in MB.
+pub fn memory_mb(pid: u32, line: &str) -> f64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let found = status
+        .lines()
+        .find_map(|l| l.strip_prefix(line)?.strip_prefix(':'));
+    let kb = found.unwrap().trim().trim_end_matches(" kB");
+    kb.parse::<f64>().unwrap() * 1024.0 / 1e6
+}
+
 pub fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values[values.len() / 2]

@@ -31,9 +31,18 @@ pub struct Writer {
 
 impl Writer {
     pub fn new(brokers: &str, topic: &str) -> Self {
+        Self::with_linger(brokers, topic, "20")
+    }
+
+    /// One that sends each record at once.
+    pub fn prompt(brokers: &str, topic: &str) -> Self {
+        Self::with_linger(brokers, topic, "0")
+    }
+
+    fn with_linger(brokers: &str, topic: &str, linger_ms: &str) -> Self {
         let producer = ClientConfig::new()
             .set("bootstrap.servers", brokers)
-            .set("linger.ms", "20")
+            .set("linger.ms", linger_ms)
             .set("batch.size", "1000000")
             .set("queue.buffering.max.kbytes", "400000")
             .create()

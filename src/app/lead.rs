@@ -13,7 +13,7 @@ use std::time::Duration;
 use super::outbound::Outbound;
 use super::outside::{Source, Watcher};
 use super::recover::Start;
-use super::{Daemon, End, baselines, review};
+use super::{Daemon, End, STEP, baselines, review};
 use crate::clock::Instant;
 use crate::decode::Record;
 use crate::engine::output::Output;
@@ -28,8 +28,6 @@ const ROUND: usize = 4_096;
 const PATIENCE: Duration = Duration::from_millis(50);
 /// Decisions that the wall clock brings (idleness, silence) are looked for at least so often.
 const TICK: Duration = Duration::from_secs(1);
-/// A step ends at least so often, and with it the marker is renewed.
-pub(super) const STEP: Duration = Duration::from_secs(5);
 /// A checkpoint that took so long is followed by ten times as much without one, or by [`STEP`].
 const CHECKPOINT_SHARE: u32 = 10;
 const TRIM: Duration = Duration::from_secs(60);

@@ -18,9 +18,8 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 
-use super::lead::STEP;
 use super::outside::Publisher;
-use super::{Daemon, End, lacking, review};
+use super::{Daemon, End, STEP, lacking, review};
 use crate::clock::Instant;
 use crate::config::duration;
 use crate::engine::checkpoint::{CheckpointError, FiringAlert};

@@ -57,21 +57,10 @@ struct Read {
 }
 
 #[derive(Deserialize)]
-pub(super) struct ReadModel {
+struct ReadModel {
     rules: Vec<Rule>,
-    pub(super) times: BTreeMap<TopicPartition, PartitionTime>,
-    pub(super) state: State,
-}
-
-#[cfg(test)]
-impl ReadModel {
-    pub(super) fn of(state: State) -> Self {
-        Self {
-            rules: Vec::new(),
-            times: BTreeMap::new(),
-            state,
-        }
-    }
+    times: BTreeMap<TopicPartition, PartitionTime>,
+    state: State,
 }
 
 /// An alert that fires, as the alerts topic has it.
@@ -131,7 +120,8 @@ impl Engine {
         let read: Read = postcard::from_bytes(body).map_err(|e| malformed(&e.to_string()))?;
 
         for (name, model) in &read.models {
-            sound::check(model).map_err(|fault| malformed(&format!("model {name}: {fault}")))?;
+            sound::check(model.times.values(), &model.state)
+                .map_err(|fault| malformed(&format!("model {name}: {fault}")))?;
         }
         let offsets = read.positions.values().chain(read.settled.values());
         if !read.outbox.is_sound() || offsets.into_iter().any(|&offset| offset >= MOST_OFFSET) {
