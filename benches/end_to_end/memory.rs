@@ -55,7 +55,7 @@ fn measure(streams: usize, classes: usize) {
         process::memory_mb(daemon.id(), "VmHWM"),
         metric(
             &daemon.get("/metrics").unwrap().1,
-            "klaxond_checkpoint_bytes ",
+            "klaxond_checkpoint_size_bytes ",
         ),
     );
     println!(
