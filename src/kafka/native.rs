@@ -1,5 +1,5 @@
 //! librdkafka's batches, which its wrapper does not have: one queue for all partitions, emptied many
-//! messages at a time. A third of the cost of asking for one message after another.
+//! messages at a time, instead of asking each partition's for one message after another.
 //!
 //! All `unsafe` of the input is here. It relies on what `rdkafka.h` says: a queue and its messages
 //! live on until they are destroyed, the client has to outlive them, and a message's fields do not

@@ -1,11 +1,12 @@
 //! Input: every partition of the input topics, assigned by us, read on one thread.
 //!
 //! All partitions are forwarded into one queue, which is emptied in batches (`native`): that is what
-//! makes reading cheap, and what the library says of a partition, its end or an offset out of range, comes
-//! with the partition's name. A batch that was broken off is kept, and gone on with.
+//! makes reading cheap, and what the library says of a partition, its end or an offset out of range,
+//! comes with the partition's name. A batch that was broken off is kept, and gone on with.
 //!
-//! The bound: `limits.fetch_queue_kbytes` is what may wait in the queue. One that is below it is filled by
-//! one more fetch for each partition, whose sizes are cut so that they add up to the limit again.
+//! The bound: `limits.fetch_queue_kbytes` is what may wait in the queue. One that is below it is
+//! filled by one more fetch for each partition; their sizes are cut so that, down to
+//! [`LEAST_FETCH_KBYTES`] each, they add up to the limit again.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -299,9 +300,16 @@ fn tell(
 ) -> ControlFlow<()> {
     let at = slot.map(|place| {
         let slot = &mut slots[place];
-        slot.returns = false;
-        if message.error().is_none() {
-            slot.next = message.offset() + 1;
+        match message.error() {
+            None => {
+                slot.next = message.offset() + 1;
+                slot.returns = false;
+            }
+            Some(RDKafkaErrorCode::PartitionEOF | RDKafkaErrorCode::AutoOffsetReset) => {
+                slot.returns = false;
+            }
+            // It tells nothing of the new assignment.
+            Some(_) => {}
         }
         At {
             slot: place,

@@ -65,7 +65,8 @@ fn start(site: &Site) -> (Daemon, Duration, Duration) {
                 return Some(Instant::now());
             }
             // The last moment that is seen before the id is held.
-            if !body.contains("the state to be restored") {
+            let after = ["the state to be restored", "the first publication"];
+            if !after.iter().any(|phase| body.contains(phase)) {
                 held = Instant::now();
             }
         }
