@@ -39,6 +39,8 @@ pub mod decode;
 pub mod summary;
 pub mod window;
 
+pub mod evidence;
+
 pub mod baseline;
 
 pub mod alert;

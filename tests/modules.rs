@@ -4,12 +4,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// In order: each may import those before it, and itself.
-const PURE: [&str; 8] = [
+const PURE: [&str; 9] = [
     "information",
     "observation",
     "decode",
     "summary",
     "window",
+    "evidence",
     "baseline",
     "alert",
     "engine",

@@ -146,6 +146,26 @@ impl Summary {
         self.sums.units().map(from_units).collect()
     }
 
+    /// Σp², by class.
+    pub fn square_sums(&self) -> Vec<f64> {
+        self.squares.units().map(from_units).collect()
+    }
+
+    /// Σh and Σh², in bits and their square.
+    pub fn entropy_sums(&self) -> (f64, f64) {
+        let Scalars {
+            entropy,
+            entropy_squares,
+            ..
+        } = self.scalars;
+        (from_units(entropy), from_units(entropy_squares))
+    }
+
+    /// The greatest entropy that a record can have, in bits.
+    pub fn greatest_entropy(&self) -> f64 {
+        (self.classes() as f64).log2().max(0.0)
+    }
+
     /// The mean distribution; zeros without records.
     pub fn mean(&self) -> Vec<f64> {
         self.sums.units().map(|sum| self.per_record(sum)).collect()

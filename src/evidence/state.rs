@@ -1,0 +1,288 @@
+//! Evidence as it stands: the logarithm of what each bet has become, and the blocks that are filling.
+
+use serde::{Deserialize, Serialize};
+
+use super::PaneSums;
+use super::detector::{BLOCK_BETS, Detector, Direction, FEATURE_BETS};
+use crate::observation::Millis;
+
+/// Which channels a rule looks at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Watch {
+    pub entropy: bool,
+    pub classes: bool,
+    pub kl: bool,
+}
+
+impl Watch {
+    pub const ALL: Self = Self {
+        entropy: true,
+        classes: true,
+        kl: true,
+    };
+}
+
+/// What the evidence comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Channel {
+    Entropy,
+    Classes,
+    Kl,
+}
+
+impl Channel {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Entropy => "entropy",
+            Self::Classes => "classes",
+            Self::Kl => "kl",
+        }
+    }
+}
+
+/// Shares of the mixture: half on features, of which half on the entropy, and half on blocks.
+const WEIGHTS: [(Channel, f64); 3] = [
+    (Channel::Entropy, 0.25),
+    (Channel::Classes, 0.25),
+    (Channel::Kl, 0.5),
+];
+
+/// Evidence of change in one stream, for one rule.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Evidence {
+    /// ln of what each bet on a feature has become: by feature, direction, bet. Minus infinity before
+    /// the first pane.
+    features: Vec<[[f64; FEATURE_BETS]; 2]>,
+    blocks: Vec<Block>,
+}
+
+/// A block that is filling, and what bets on blocks of its length have become.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Block {
+    panes: u64,
+    records: f64,
+    /// By class; empty before the first pane.
+    classes: Vec<f64>,
+    /// Records by bucket of the season.
+    places: Vec<(usize, f64)>,
+    bets: [f64; BLOCK_BETS],
+}
+
+/// Evidence in one number, and what most of it comes from.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Reading {
+    /// ln of the odds against nothing having changed.
+    pub nats: f64,
+    pub channel: Channel,
+    pub direction: Direction,
+    /// Of the classes' channel: which.
+    pub class: Option<usize>,
+}
+
+impl Evidence {
+    pub fn new(detector: &Detector) -> Self {
+        let block = Block {
+            panes: 0,
+            records: 0.0,
+            classes: Vec::new(),
+            places: Vec::new(),
+            bets: [f64::NEG_INFINITY; BLOCK_BETS],
+        };
+        Self {
+            features: vec![[[f64::NEG_INFINITY; FEATURE_BETS]; 2]; detector.features()],
+            blocks: vec![block; detector.blocks().len()],
+        }
+    }
+
+    /// Whether it can go on under the detector, whose classes are so many.
+    pub fn fits(&self, detector: &Detector, classes: usize) -> bool {
+        let block = |block: &Block| {
+            (block.classes.is_empty() || block.classes.len() == classes)
+                && block.bets.iter().all(|bet| !bet.is_nan())
+                && block
+                    .places
+                    .iter()
+                    .all(|&(place, _)| place < detector.buckets())
+        };
+        self.features.len() == detector.features()
+            && self
+                .features
+                .iter()
+                .flatten()
+                .flatten()
+                .all(|bet| !bet.is_nan())
+            && self.blocks.len() == detector.blocks().len()
+            && self.blocks.iter().all(block)
+    }
+
+    /// Takes in the pane that began at `start_ms`; those before it have been.
+    pub fn step(&mut self, detector: &Detector, watch: Watch, start_ms: Millis, pane: &PaneSums) {
+        let place = detector.place(start_ms);
+        for (feature, bets) in self.features.iter_mut().enumerate() {
+            let watched = if feature == 0 {
+                watch.entropy
+            } else {
+                watch.classes
+            };
+            if !watched {
+                continue;
+            }
+            for (direction, bets) in Direction::BOTH.into_iter().zip(bets) {
+                let more = detector.feature_increments(feature, direction, place, pane);
+                grow(bets, more);
+            }
+        }
+        if watch.kl {
+            for (block, fit) in self.blocks.iter_mut().zip(detector.blocks()) {
+                block.add(place, pane);
+                if block.panes == fit.panes {
+                    let Block {
+                        records,
+                        classes,
+                        places,
+                        ..
+                    } = &*block;
+                    let more = detector.block_increments(fit, *records, classes, places);
+                    grow(&mut block.bets, more);
+                    block.empty();
+                }
+            }
+        }
+    }
+
+    /// After an alarm: everything is to be shown anew. Blocks go on filling.
+    pub fn restart(&mut self) {
+        for bets in self.features.iter_mut().flatten() {
+            bets.fill(f64::NEG_INFINITY);
+        }
+        for block in &mut self.blocks {
+            block.bets.fill(f64::NEG_INFINITY);
+        }
+    }
+
+    /// What it amounts to; none before the first pane.
+    pub fn read(&self, detector: &Detector, watch: Watch) -> Option<Reading> {
+        let classes = self.features.len().saturating_sub(1);
+        let there = |channel| match channel {
+            Channel::Entropy => watch.entropy && !self.features.is_empty(),
+            Channel::Classes => watch.classes && classes > 0,
+            Channel::Kl => watch.kl && !self.blocks.is_empty(),
+        };
+        let watched = || WEIGHTS.iter().filter(|(channel, _)| there(*channel));
+        let whole: f64 = watched().map(|(_, weight)| weight).sum();
+        let mut sum = LogSum::default();
+        let mut most: Option<Reading> = None;
+        let mut count = |nats: f64, channel, direction, class| {
+            sum.add(nats);
+            if most.is_none_or(|most| nats > most.nats) {
+                most = Some(Reading {
+                    nats,
+                    channel,
+                    direction,
+                    class,
+                });
+            }
+        };
+        for &(channel, weight) in watched() {
+            let weight = weight / whole;
+            match channel {
+                Channel::Kl => {
+                    let each = (weight / (self.blocks.len() * BLOCK_BETS) as f64).ln();
+                    for block in &self.blocks {
+                        count(LogSum::of(&block.bets) + each, channel, Direction::Up, None);
+                    }
+                }
+                Channel::Entropy | Channel::Classes => {
+                    let range = if channel == Channel::Entropy {
+                        0..1
+                    } else {
+                        1..classes + 1
+                    };
+                    let bets = range.len() * Direction::BOTH.len() * FEATURE_BETS;
+                    let each = (weight / bets as f64).ln();
+                    for feature in range {
+                        let class = detector.class(feature);
+                        for (direction, bets) in
+                            Direction::BOTH.into_iter().zip(&self.features[feature])
+                        {
+                            count(LogSum::of(bets) + each, channel, direction, class);
+                        }
+                    }
+                }
+            }
+        }
+        let nats = sum.value();
+        most.filter(|_| nats.is_finite())
+            .map(|most| Reading { nats, ..most })
+    }
+}
+
+impl Block {
+    fn add(&mut self, place: usize, pane: &PaneSums) {
+        self.panes += 1;
+        self.records += pane.records;
+        super::add(&mut self.classes, pane.classes());
+        match self.places.iter_mut().find(|(known, _)| *known == place) {
+            Some((_, records)) => *records += pane.records,
+            None => self.places.push((place, pane.records)),
+        }
+    }
+
+    fn empty(&mut self) {
+        self.panes = 0;
+        self.records = 0.0;
+        self.classes.fill(0.0);
+        self.places.clear();
+    }
+}
+
+/// M ← (1 + M) e^more, in logarithms: a new bet of 1 begins in every pane.
+fn grow<const N: usize>(bets: &mut [f64; N], more: [f64; N]) {
+    for (bet, more) in bets.iter_mut().zip(more) {
+        // From 37 on, adding 1 changes no digit.
+        let held = if *bet > 37.0 { *bet } else { bet.exp().ln_1p() };
+        *bet = held + more;
+    }
+}
+
+/// ln Σ e^x.
+#[derive(Clone, Copy)]
+struct LogSum {
+    most: f64,
+    /// Σ e^(x - most)
+    rest: f64,
+}
+
+impl Default for LogSum {
+    fn default() -> Self {
+        Self {
+            most: f64::NEG_INFINITY,
+            rest: 0.0,
+        }
+    }
+}
+
+impl LogSum {
+    fn of(values: &[f64]) -> f64 {
+        let mut sum = Self::default();
+        values.iter().for_each(|&value| sum.add(value));
+        sum.value()
+    }
+
+    fn add(&mut self, value: f64) {
+        if value == f64::NEG_INFINITY {
+            return;
+        }
+        if value > self.most {
+            self.rest = self.rest * (self.most - value).exp() + 1.0;
+            self.most = value;
+        } else {
+            self.rest += (value - self.most).exp();
+        }
+    }
+
+    fn value(self) -> f64 {
+        self.most + self.rest.ln()
+    }
+}
