@@ -359,6 +359,8 @@ fn model(format: Format) -> ModelSpec {
         min_baseline_records: 1_000,
         forget_streams_after_ms: 86_400_000,
         rules: Vec::<Rule>::new(),
+        budgets: Vec::new(),
+        season: None,
         limits: ModelLimits {
             streams: 1_000,
             open_panes: 1_000,

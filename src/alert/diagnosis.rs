@@ -4,7 +4,7 @@
 //! clear of what sampling alone gives; otherwise the mix is said to be as it was.
 
 use super::event::{ClassShift, Diagnosis};
-use super::rule::{Comparison, Rule};
+use super::rule::{Comparison, Rule, Subject};
 use crate::baseline::yardstick::Yardstick;
 use crate::observation::{Millis, rfc3339};
 use crate::summary::Summary;
@@ -84,12 +84,33 @@ pub fn firing(
     }
 }
 
+/// The diagnosis of a rule with a budget whose evidence alarms: what it saw, what changed, and what the
+/// budget promises.
+pub fn changed(
+    condition: String,
+    promise: String,
+    measures: &Measures,
+    yardstick: &Yardstick,
+    classes: Vec<ClassShift>,
+) -> Diagnosis {
+    let mut sentences = vec![condition];
+    sentences.extend(against_baseline(measures, Some(yardstick), &classes));
+    sentences.push(promise);
+    Diagnosis {
+        summary: sentences.join("; "),
+        classes,
+    }
+}
+
 /// The diagnosis of an alert that is over.
-pub fn resolved(rule: &Rule, value: Option<f64>, since_ms: Millis, why: &str) -> Diagnosis {
-    let name = rule.measure.name();
-    let value = value.map_or(String::new(), |v| {
-        format!(" {}", quantity(v, rule.measure.unit()))
-    });
+pub fn resolved(
+    subject: Subject<'_>,
+    value: Option<f64>,
+    since_ms: Millis,
+    why: &str,
+) -> Diagnosis {
+    let name = subject.measure;
+    let value = value.map_or(String::new(), |v| format!(" {}", quantity(v, subject.unit)));
     let summary = format!(
         "over: {name}{value} {why}; it began at {}",
         rfc3339(since_ms)

@@ -22,6 +22,28 @@ pub struct Rule {
     pub scope: Scope,
 }
 
+/// What events say of the rule that they are about, whatever its kind.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Subject<'a> {
+    pub rule: &'a str,
+    pub severity: &'a str,
+    pub measure: &'static str,
+    pub unit: &'static str,
+    pub comparison: Comparison,
+}
+
+impl Rule {
+    pub fn subject(&self) -> Subject<'_> {
+        Subject {
+            rule: &self.name,
+            severity: &self.severity,
+            measure: self.measure.name(),
+            unit: self.measure.unit(),
+            comparison: self.comparison,
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Comparison {

@@ -41,6 +41,15 @@ pub struct Lines {
     pub clear: f64,
 }
 
+/// What a step saw of an alert's condition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sign {
+    /// It holds, as it has to for an alert to begin.
+    pub begins: bool,
+    /// It holds well enough for an alert that fires to stay.
+    pub stays: bool,
+}
+
 impl Lines {
     /// Whether `value` is over the threshold.
     fn crossed(self, comparison: Comparison, value: f64) -> bool {
@@ -77,14 +86,29 @@ impl AlertState {
         value: f64,
         at_ms: Millis,
     ) -> Option<Transition> {
+        let sign = Sign {
+            begins: lines.crossed(rule.comparison, value),
+            stays: lines.holds(rule.comparison, value),
+        };
+        self.turn(sign, rule.for_ms, rule.keep_firing_ms, at_ms)
+    }
+
+    /// Takes what was seen at `at_ms`.
+    pub fn turn(
+        &mut self,
+        sign: Sign,
+        for_ms: Millis,
+        keep_firing_ms: Millis,
+        at_ms: Millis,
+    ) -> Option<Transition> {
         match *self {
-            Self::Inactive | Self::Pending { .. } if !lines.crossed(rule.comparison, value) => {
+            Self::Inactive | Self::Pending { .. } if !sign.begins => {
                 *self = Self::Inactive;
                 None
             }
-            Self::Inactive => self.pend(rule, at_ms, at_ms),
-            Self::Pending { starts_ms } => self.pend(rule, starts_ms, at_ms),
-            Self::Firing { starts_ms, .. } if lines.holds(rule.comparison, value) => {
+            Self::Inactive => self.pend(for_ms, at_ms, at_ms),
+            Self::Pending { starts_ms } => self.pend(for_ms, starts_ms, at_ms),
+            Self::Firing { starts_ms, .. } if sign.stays => {
                 *self = Self::Firing {
                     starts_ms,
                     clear_since_ms: None,
@@ -96,7 +120,7 @@ impl AlertState {
                 clear_since_ms,
             } => {
                 let since = clear_since_ms.unwrap_or(at_ms);
-                if at_ms - since < rule.keep_firing_ms {
+                if at_ms - since < keep_firing_ms {
                     *self = Self::Firing {
                         starts_ms,
                         clear_since_ms: Some(since),
@@ -112,8 +136,8 @@ impl AlertState {
         }
     }
 
-    fn pend(&mut self, rule: &Rule, starts_ms: Millis, at_ms: Millis) -> Option<Transition> {
-        if at_ms - starts_ms < rule.for_ms {
+    fn pend(&mut self, for_ms: Millis, starts_ms: Millis, at_ms: Millis) -> Option<Transition> {
+        if at_ms - starts_ms < for_ms {
             *self = Self::Pending { starts_ms };
             return None;
         }

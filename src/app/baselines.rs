@@ -343,7 +343,7 @@ pub fn capture(
         }
     };
     let within = |entry: &HistoryEntry| entry.start_ms >= from_ms && entry.end_ms <= to_ms;
-    let mut learner = Learner::new(spec.window);
+    let mut learner = Learner::from_tiles(spec.window, spec.season);
     for entry in store.history(&spec.name, from_ms, to_ms) {
         let entry = entry?;
         learner.add_pane(

@@ -201,6 +201,10 @@ impl Daemon<'_> {
             Err(error @ CheckpointError::Newer { .. }) => {
                 return Err(error).context("run the build that wrote the store");
             }
+            Err(error @ CheckpointError::Older { .. }) => {
+                tracing::warn!(%error, "rebuilding");
+                return Ok(Restored::Nothing);
+            }
             Err(error @ CheckpointError::Malformed(_)) => {
                 tracing::error!(%error, "rebuilding");
                 return Ok(Restored::Nothing);
@@ -405,10 +409,9 @@ impl Daemon<'_> {
 fn read_from(model: &ModelSpec, to_ms: Millis) -> Millis {
     match model.window {
         WindowSpec::Time { length_ms, .. } => {
-            let memory = model
-                .rules
-                .iter()
-                .map(|rule| rule.for_ms.max(rule.keep_firing_ms));
+            let lines = model.rules.iter();
+            let memory = lines.map(|rule| rule.for_ms.max(rule.keep_firing_ms));
+            let memory = memory.chain(model.budgets.iter().map(|rule| rule.keep_firing_ms));
             to_ms - length_ms - memory.max().unwrap_or_default()
         }
         WindowSpec::Count { .. } => Millis::MIN,

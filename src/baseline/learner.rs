@@ -5,13 +5,20 @@
 //! summary, the spread of every measure that needs no baseline is taken over back-to-back windows
 //! of the model's length: blocks that tile event time from the first pane on (or, for count
 //! windows, runs of panes that hold the window's records). A block that is not full when learning
-//! ends is left out of the spread.
+//! ends is left out of the spread. And the panes are logged, as far as the fit that evidence is
+//! weighed by needs them.
+//!
+//! What is handed in may be coarser than panes (the tiles of history) or finer (the slices of count
+//! windows): the log gathers it into [`Grain`]s of one size.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use super::{Baseline, Learnt, Source, Spread};
+use crate::evidence::fit::Fit;
+use crate::evidence::log::{PaneLog, capacity};
+use crate::evidence::{PaneSums, Season};
 use crate::observation::{Millis, StreamKey, can_be_time};
 use crate::summary::Summary;
 use crate::window::WindowSpec;
@@ -21,8 +28,41 @@ use crate::window::measures::{Measure, Needs, measures};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Learner {
     window: WindowSpec,
+    season: Option<Season>,
+    grain: Grain,
     started_ms: Option<Millis>,
     lessons: BTreeMap<StreamKey, Lesson>,
+}
+
+/// What one entry of a log of panes is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+enum Grain {
+    /// The records of one such stretch of event time.
+    Time { width_ms: Millis, panes: u64 },
+    /// The run of what is handed in that first holds so many records.
+    Records { least: u64 },
+}
+
+impl Grain {
+    fn panes(window: &WindowSpec) -> Self {
+        match *window {
+            WindowSpec::Time { slide_ms, .. } => Self::Time {
+                width_ms: slide_ms,
+                panes: 1,
+            },
+            WindowSpec::Count { slide, .. } => Self::Records { least: slide },
+        }
+    }
+
+    fn tiles(window: &WindowSpec) -> Self {
+        match *window {
+            WindowSpec::Time { slide_ms, .. } => Self::Time {
+                width_ms: window.tile_ms(),
+                panes: (window.tile_ms() / slide_ms).unsigned_abs(),
+            },
+            WindowSpec::Count { .. } => Self::panes(window),
+        }
+    }
 }
 
 /// What has been learnt of one stream, or of the whole.
@@ -33,6 +73,9 @@ struct Lesson {
     panes: u64,
     block: Block,
     spread: BTreeMap<Measure, Moments>,
+    log: PaneLog,
+    /// An entry of the log that is not complete.
+    gathering: Option<(Millis, PaneSums)>,
 }
 
 /// The back-to-back window being filled.
@@ -51,11 +94,22 @@ struct Moments {
 }
 
 impl Learner {
-    pub fn new(window: WindowSpec) -> Self {
+    /// From panes as they close.
+    pub fn new(window: WindowSpec, season: Option<Season>) -> Self {
         Self {
             window,
+            season,
+            grain: Grain::panes(&window),
             started_ms: None,
             lessons: BTreeMap::new(),
+        }
+    }
+
+    /// From the tiles of history, and panes that are not in it yet.
+    pub fn from_tiles(window: WindowSpec, season: Option<Season>) -> Self {
+        Self {
+            grain: Grain::tiles(&window),
+            ..Self::new(window, season)
         }
     }
 
@@ -71,6 +125,11 @@ impl Learner {
             lesson.summary.classes() == classes
                 && lesson.block.summary.classes() == classes
                 && lesson.panes < 1 << 62
+                && lesson.log.is_sound(classes + 1)
+                && lesson
+                    .gathering
+                    .as_ref()
+                    .is_none_or(|(_, sums)| sums.is_sound(classes + 1))
                 && can_be_time(lesson.block.start_ms)
                 && lesson.spread.values().all(|m| m.count < 1 << 62)
         };
@@ -89,12 +148,17 @@ impl Learner {
         pane: &Summary,
     ) {
         let started_ms = *self.started_ms.get_or_insert(start_ms);
+        let season = self.season;
         for key in both(stream) {
+            let logs = self.lessons.len();
             let lesson = self
                 .lessons
                 .entry(key)
-                .or_insert_with(|| Lesson::new(classes, started_ms));
-            lesson.add_pane(&self.window, classes, start_ms, pane);
+                .or_insert_with(|| Lesson::new(classes, started_ms, season));
+            if lesson.classes == classes {
+                lesson.add_pane(&self.window, start_ms, pane);
+                lesson.gather(self.grain, start_ms, pane, capacity(logs, classes.len()));
+            }
         }
     }
 
@@ -117,14 +181,11 @@ impl Learner {
         source: Source,
         created_ms: Millis,
     ) -> Option<Baseline> {
-        let whole = self
-            .lessons
-            .remove(&StreamKey::whole())?
-            .finish(&self.window);
-        let streams = self
-            .lessons
-            .into_iter()
-            .map(|(stream, lesson)| (stream, lesson.finish(&self.window)))
+        let (window, grain) = (self.window, self.grain);
+        let whole = self.lessons.remove(&StreamKey::whole())?;
+        let whole = whole.finish(&window, grain);
+        let streams = (self.lessons.into_iter())
+            .map(|(stream, lesson)| (stream, lesson.finish(&window, grain)))
             .collect();
         Some(Baseline {
             name: name.to_owned(),
@@ -145,8 +206,10 @@ fn both(stream: &StreamKey) -> impl Iterator<Item = StreamKey> {
 }
 
 impl Lesson {
-    fn new(classes: &[String], start_ms: Millis) -> Self {
+    fn new(classes: &[String], start_ms: Millis, season: Option<Season>) -> Self {
         Self {
+            log: PaneLog::new(season),
+            gathering: None,
             summary: Summary::new(classes.len()),
             classes: classes.to_vec(),
             panes: 0,
@@ -158,16 +221,7 @@ impl Lesson {
         }
     }
 
-    fn add_pane(
-        &mut self,
-        window: &WindowSpec,
-        classes: &[String],
-        start_ms: Millis,
-        pane: &Summary,
-    ) {
-        if self.classes != classes {
-            return;
-        }
+    fn add_pane(&mut self, window: &WindowSpec, start_ms: Millis, pane: &Summary) {
         if let WindowSpec::Time { length_ms, .. } = *window {
             let gone = (start_ms - self.block.start_ms).div_euclid(length_ms);
             if gone > 0 {
@@ -185,6 +239,31 @@ impl Lesson {
         }
     }
 
+    /// Takes a pane's sums into the log, once an entry of it is complete.
+    fn gather(&mut self, grain: Grain, start_ms: Millis, pane: &Summary, capacity: usize) {
+        let Some(sums) = PaneSums::of(pane) else {
+            return;
+        };
+        if let Grain::Time { width_ms, .. } = grain {
+            let cell = |time_ms: Millis| time_ms.div_euclid(width_ms);
+            let complete =
+                |(began_ms, _): &mut (Millis, PaneSums)| cell(*began_ms) != cell(start_ms);
+            if let Some((began_ms, entry)) = self.gathering.take_if(complete) {
+                self.log.add(began_ms, entry, capacity);
+            }
+        }
+        match &mut self.gathering {
+            Some((_, entry)) => entry.add(&sums),
+            None => self.gathering = Some((start_ms, sums)),
+        }
+        if let Grain::Records { least } = grain {
+            let complete = |(_, entry): &mut (Millis, PaneSums)| entry.records >= least as f64;
+            if let Some((began_ms, entry)) = self.gathering.take_if(complete) {
+                self.log.add(began_ms, entry, capacity);
+            }
+        }
+    }
+
     /// Takes the full block into the spread and begins an empty one.
     fn sample(&mut self) {
         let empty = Summary::new(self.classes.len());
@@ -199,7 +278,7 @@ impl Lesson {
         }
     }
 
-    fn finish(mut self, window: &WindowSpec) -> Learnt {
+    fn finish(mut self, window: &WindowSpec, grain: Grain) -> Learnt {
         // The last block is full if the panes reached its end.
         if let WindowSpec::Time {
             length_ms,
@@ -210,7 +289,19 @@ impl Lesson {
         {
             self.sample();
         }
+        // The last entry is as long as the others where time cuts it.
+        if let (Grain::Time { .. }, Some((began_ms, entry))) = (grain, self.gathering.take()) {
+            self.log.add(began_ms, entry, usize::MAX);
+        }
+        let span_ms = self.summary.span().map_or(0, |(first, last)| last - first);
+        let panes_each = match grain {
+            Grain::Time { panes, .. } => panes,
+            Grain::Records { least } => self.log.records_each() / least.max(1),
+        };
+        let total = PaneSums::of(&self.summary);
+        let fit = total.and_then(|total| Fit::new(&self.log, &total, span_ms, panes_each.max(1)));
         Learnt {
+            fit,
             summary: self.summary,
             classes: self.classes,
             panes: self.panes,

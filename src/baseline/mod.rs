@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::evidence::fit::Fit;
 use crate::observation::{Millis, StreamKey};
 use crate::summary::Summary;
 use crate::window::WindowSpec;
@@ -48,6 +49,9 @@ pub struct Learnt {
     pub panes: u64,
     /// Of each measure that needs no baseline, over back-to-back windows.
     pub spread: BTreeMap<Measure, Spread>,
+    /// What evidence is weighed by; none where it was learnt by a build that had none, or there is
+    /// nothing to weigh.
+    pub fit: Option<Fit>,
 }
 
 /// Mean and standard deviation of a measure over windows.
@@ -69,13 +73,17 @@ impl Baseline {
         self.streams.get(stream).unwrap_or(&self.whole)
     }
 
+    /// Whether the whole is.
+    pub fn is_provisional(&self) -> bool {
+        self.whole.is_provisional()
+    }
+}
+
+impl Learnt {
     /// Too short to stand for the traffic: shorter than a day, or under 200 panes.
     pub fn is_provisional(&self) -> bool {
-        let span_ms = self
-            .whole
-            .summary
-            .span()
-            .map_or(0, |(first, last)| last - first);
-        span_ms < FIRM_SPAN_MS || self.whole.panes < FIRM_PANES
+        let span = self.summary.span();
+        let span_ms = span.map_or(0, |(first, last)| last.saturating_sub(first));
+        span_ms < FIRM_SPAN_MS || self.panes < FIRM_PANES
     }
 }

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use super::{Baseline, Learnt};
+use crate::evidence::PaneSums;
+use crate::evidence::detector::Detector;
 use crate::observation::StreamKey;
 use crate::summary::Summary;
 use crate::window::measures::{Measures, Reference, measures};
@@ -16,6 +18,8 @@ pub struct Yardstick {
     pub reference: Reference,
     /// The baseline's own values of the measures that need none.
     pub own: Measures,
+    /// What evidence is weighed by; none where the baseline was not fitted.
+    pub detector: Option<Detector>,
 }
 
 impl Yardstick {
@@ -26,11 +30,7 @@ impl Yardstick {
         classes: &[String],
         min_records: u64,
     ) -> Option<Self> {
-        let own = baseline
-            .streams
-            .get(stream)
-            .filter(|own| own.summary.records() >= min_records);
-        let (stream, learnt) = match own {
+        let (stream, learnt) = match own_part(baseline, stream, min_records) {
             Some(own) => (stream.clone(), own),
             None => (StreamKey::whole(), &baseline.whole),
         };
@@ -42,7 +42,13 @@ impl Yardstick {
             stream,
             reference: Reference::new(&learnt.summary),
             own: measures(&learnt.summary, None),
+            detector: detector(learnt),
         })
+    }
+
+    /// For the streams that have no part of their own: one for all of them.
+    fn is_whole(&self) -> bool {
+        self.stream.is_whole()
     }
 
     pub fn baseline(&self) -> &Baseline {
@@ -56,4 +62,55 @@ impl Yardstick {
     pub fn summary(&self) -> &Summary {
         &self.learnt().summary
     }
+}
+
+fn detector(learnt: &Learnt) -> Option<Detector> {
+    let fit = learnt.fit.as_ref()?;
+    Detector::new(fit, &PaneSums::of(&learnt.summary)?)
+}
+
+/// The active baseline of a model, and what its streams are measured against.
+#[derive(Debug)]
+pub struct Yardsticks {
+    baseline: Arc<Baseline>,
+    min_records: u64,
+    /// Streams without a part of their own share one.
+    whole: Option<Arc<Yardstick>>,
+}
+
+impl Yardsticks {
+    pub fn new(baseline: Arc<Baseline>, min_records: u64) -> Self {
+        Self {
+            baseline,
+            min_records,
+            whole: None,
+        }
+    }
+
+    pub fn baseline(&self) -> &Baseline {
+        &self.baseline
+    }
+
+    /// For a stream of these classes. None where the baseline is over other classes.
+    pub fn of(&mut self, stream: &StreamKey, classes: &[String]) -> Option<Arc<Yardstick>> {
+        let has_own = own_part(&self.baseline, stream, self.min_records).is_some();
+        if let Some(whole) = self.whole.as_ref().filter(|_| !has_own) {
+            return (whole.learnt().classes == classes).then(|| Arc::clone(whole));
+        }
+        let made = Yardstick::new(&self.baseline, stream, classes, self.min_records)?;
+        let made = Arc::new(made);
+        if made.is_whole() {
+            self.whole = Some(Arc::clone(&made));
+        }
+        Some(made)
+    }
+}
+
+fn own_part<'b>(
+    baseline: &'b Baseline,
+    stream: &StreamKey,
+    min_records: u64,
+) -> Option<&'b Learnt> {
+    let own = baseline.streams.get(stream);
+    own.filter(|own| own.summary.records() >= min_records)
 }

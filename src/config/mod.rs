@@ -6,6 +6,7 @@
 //! `${NAME}` in a string is an environment variable, `${file:PATH}` the content of a file, `$${` a
 //! literal `${`. What they stand for is never shown: messages quote the file's own text.
 
+mod budget;
 pub mod duration;
 mod model;
 mod reader;

@@ -2,12 +2,15 @@
 
 use std::collections::BTreeSet;
 
+use super::budget;
 use super::duration;
 use super::reader::Reader;
 use super::rule;
 use super::sections::topic_name;
+use crate::alert::budget::Allowance;
 use crate::decode::{DecoderSpec, DimensionSource, Format, Kind, parse_pointer};
 use crate::engine::spec::{BaselineSpec, ModelLimits, ModelSpec};
+use crate::evidence::Season;
 use crate::observation::Millis;
 use crate::window::WindowSpec;
 
@@ -25,6 +28,7 @@ pub struct Defaults {
     forget_streams_after_ms: Millis,
     min_baseline_records: u64,
     window: Option<WindowSpec>,
+    false_alarms: Option<Allowance>,
     limits: ModelLimits,
     max_classes: usize,
     max_payload_bytes: usize,
@@ -39,6 +43,7 @@ impl Default for Defaults {
             forget_streams_after_ms: 24 * 60 * 60 * 1000,
             min_baseline_records: 1_000,
             window: None,
+            false_alarms: None,
             limits: ModelLimits {
                 streams: 1_000,
                 open_panes: 1_000,
@@ -54,7 +59,7 @@ impl Defaults {
     pub fn read(&mut self, table: Reader<'_>) {
         self.read_times(&table);
         self.window = window(&table).or(self.window);
-        table.unsupported(&["false_alarms"]);
+        self.false_alarms = budget::allowance(&table, "false_alarms");
         table.finish();
     }
 
@@ -103,10 +108,14 @@ pub fn read(table: Reader<'_>, name: &str, defaults: &Defaults) -> Option<ModelS
     }
     let window = own_window.or(own.window);
     let baseline = baseline(&table);
-    table.unsupported(&["season", "tags", "labels"]);
+    let seasons = [Season::Daily, Season::Weekly].map(|season| (season.name(), season));
+    let season = table.one_of("season", &seasons);
+    table.unsupported(&["tags", "labels"]);
     let context = rule::Context {
         classes: classes.as_ref().map(Vec::len),
         baseline: &baseline,
+        window: window.as_ref(),
+        shared: own.false_alarms.as_ref(),
     };
     let rules = rule::read_all(&table, &context);
     table.finish();
@@ -120,9 +129,11 @@ pub fn read(table: Reader<'_>, name: &str, defaults: &Defaults) -> Option<ModelS
         idle_after_ms: own.idle_after_ms,
         max_ahead_ms: own.max_ahead_ms,
         baseline: baseline?,
+        season,
         min_baseline_records: own.min_baseline_records,
         forget_streams_after_ms: own.forget_streams_after_ms,
-        rules,
+        rules: rules.lines,
+        budgets: rules.budgets,
         limits: own.limits,
     })
 }

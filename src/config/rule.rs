@@ -2,14 +2,16 @@
 
 use toml::de::DeValue;
 
-use super::duration;
 use super::reader::{Reader, nearest, number};
+use super::{budget, duration};
+use crate::alert::budget::{Allowance, Budget};
 use crate::alert::rule::{Comparison, Rule, Scope, Threshold};
 use crate::engine::spec::BaselineSpec;
+use crate::window::WindowSpec;
 use crate::window::measures::{Measure, Needs};
 
 /// Measures that exist and that this version does not take.
-const LATER: [&str; 16] = [
+const LATER: [&str; 15] = [
     "accuracy",
     "brier",
     "calibration_error",
@@ -17,7 +19,6 @@ const LATER: [&str; 16] = [
     "disagreement",
     "ensemble_entropy",
     "estimated_accuracy",
-    "evidence",
     "expected_entropy",
     "label_shift",
     "prior",
@@ -41,36 +42,65 @@ const DEFAULT_MIN_RECORDS: u64 = 50;
 pub struct Context<'a> {
     pub classes: Option<usize>,
     pub baseline: &'a Option<BaselineSpec>,
+    pub window: Option<&'a WindowSpec>,
+    /// `defaults.false_alarms`
+    pub shared: Option<&'a Allowance>,
+}
+
+/// A model's rules: with a line, and with a budget of false alarms. Names are distinct.
+#[derive(Default)]
+pub struct Rules {
+    pub lines: Vec<Rule>,
+    pub budgets: Vec<Budget>,
+}
+
+impl Rules {
+    fn has(&self, name: &str) -> bool {
+        self.lines.iter().any(|rule| rule.name == name)
+            || self.budgets.iter().any(|rule| rule.name == name)
+    }
+
+    /// The name, or the first like it that no rule has.
+    fn free(&self, name: &str) -> String {
+        let mut name = name.to_owned();
+        while self.has(&name) {
+            name.push('_');
+        }
+        name
+    }
 }
 
 /// The model's rules, with those that every model has.
-pub fn read_all(model: &Reader<'_>, context: &Context<'_>) -> Vec<Rule> {
-    let mut rules: Vec<Rule> = Vec::new();
+pub fn read_all(model: &Reader<'_>, context: &Context<'_>) -> Rules {
+    let mut rules = Rules::default();
     for table in model.tables("alerts") {
         let name = table.required("name");
-        if let Some(name) = name.filter(|name| rules.iter().any(|rule| rule.name == *name)) {
+        if let Some(name) = name.filter(|name| rules.has(name)) {
             table.problem(
                 "name",
                 format!("{name:?} is the name of an earlier rule too"),
             );
         }
-        rules.extend(read(table, context));
-    }
-    for (measure, name, above, severity) in OWN_RULES {
-        if !rules.iter().any(|rule| rule.measure == measure) {
-            rules.push(own_rule(measure, free(name, &rules), above, severity));
+        if table.has("false_alarms") {
+            let name = table.string("name");
+            rules.budgets.extend(budget::read(table, name, context));
+        } else {
+            rules.lines.extend(read(table, context));
         }
     }
-    rules
-}
-
-/// The name, or the first like it that no rule has.
-fn free(name: &str, rules: &[Rule]) -> String {
-    let mut name = name.to_owned();
-    while rules.iter().any(|rule| rule.name == name) {
-        name.push('_');
+    for (measure, name, above, severity) in OWN_RULES {
+        if !rules.lines.iter().any(|rule| rule.measure == measure) {
+            let name = rules.free(name);
+            rules.lines.push(own_rule(measure, name, above, severity));
+        }
     }
-    name
+    if let Some(allowance) = context.shared.filter(|_| rules.budgets.is_empty()) {
+        let name = rules.free(budget::SHARED_NAME);
+        rules
+            .budgets
+            .extend(budget::shared(model, allowance, name, context));
+    }
+    rules
 }
 
 fn own_rule(measure: Measure, name: String, above: f64, severity: &str) -> Rule {
@@ -90,14 +120,6 @@ fn own_rule(measure: Measure, name: String, above: f64, severity: &str) -> Rule 
 
 fn read(table: Reader<'_>, context: &Context<'_>) -> Option<Rule> {
     let name = table.string("name");
-    if table.has("false_alarms") {
-        table.unsupported(&["false_alarms", "watch"]);
-        for key in ["measure", "above", "below", "clear", "for", "severity"] {
-            table.value(key);
-        }
-        table.finish();
-        return None;
-    }
     let measure = measure(&table);
     let sides = [("above", Comparison::Above), ("below", Comparison::Below)];
     let given: Vec<_> = sides.iter().filter(|(key, _)| table.has(key)).collect();
@@ -146,6 +168,10 @@ fn measure(table: &Reader<'_>) -> Option<Measure> {
         Measure::from_name(text).ok_or_else(|| {
             if LATER.contains(&text) {
                 return format!("{text:?} is not measured by this version");
+            }
+            if text == "evidence" {
+                return "\"evidence\" has no line of its own: give false_alarms instead of measure"
+                    .to_owned();
             }
             let near = nearest(text, Measure::ALL.iter().map(|measure| measure.name()));
             let hint = near.map_or(String::new(), |near| format!("; did you mean {near:?}?"));
@@ -219,7 +245,7 @@ fn relative(text: &str) -> Option<Threshold> {
     ))
 }
 
-fn severity(table: &Reader<'_>) -> String {
+pub fn severity(table: &Reader<'_>) -> String {
     let severity = table.parsed("severity", |text| {
         let fine = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
         if text.len() <= 32 && text.chars().all(fine) {
@@ -233,11 +259,14 @@ fn severity(table: &Reader<'_>) -> String {
     severity.unwrap_or_else(|| "warning".to_owned())
 }
 
+const SCOPES: [(&str, Scope); 2] = [("streams", Scope::Streams), ("whole", Scope::Whole)];
+
+pub fn scope_of_streams(table: &Reader<'_>) -> Scope {
+    table.one_of("scope", &SCOPES).unwrap_or(Scope::Streams)
+}
+
 fn scope(table: &Reader<'_>, measure: Option<Measure>) -> Scope {
-    let scope = table.one_of(
-        "scope",
-        &[("streams", Scope::Streams), ("whole", Scope::Whole)],
-    );
+    let scope = table.one_of("scope", &SCOPES);
     let of_model = measure.is_some_and(|measure| measure.needs() == Needs::Model);
     if of_model && scope == Some(Scope::Streams) {
         table.problem(

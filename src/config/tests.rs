@@ -1,7 +1,8 @@
 use std::path::Path;
 
 use super::*;
-use crate::alert::rule::Threshold;
+use crate::alert::budget::Period;
+use crate::alert::rule::{Scope, Threshold};
 use crate::decode::{DimensionSource, Format, Kind};
 use crate::engine::spec::BaselineSpec;
 use crate::window::WindowSpec;
@@ -310,13 +311,75 @@ fn thresholds_are_numbers_or_relative() {
             "not measured by this version",
         ),
         (
-            "false_alarms = \"1 per 30d\"",
-            "not supported by this version",
+            "measure = \"evidence\"\nabove = 13",
+            "give false_alarms instead",
         ),
     ] {
         let told = problem(&rule(lines));
         assert!(told.contains(why), "{lines}: {told}");
     }
+}
+
+#[test]
+fn a_budget_of_false_alarms_is_a_rule_without_a_line() {
+    let budgets = |lines: &str| model(&rule(lines)).budgets;
+    let budget =
+        budgets("false_alarms = \"2 per 30d\"\nwatch = [\"kl\"]\nscope = \"whole\"").remove(0);
+    assert_eq!((budget.allowance.alarms, budget.is_shared), (2, false));
+    assert_eq!(budget.allowance.period, Period::Time(30 * 24 * 3_600_000));
+    assert!(budget.watch.kl && !budget.watch.entropy && !budget.watch.classes);
+    assert_eq!(budget.scope, Scope::Whole);
+    let names: Vec<String> = model("").rules.into_iter().map(|rule| rule.name).collect();
+    assert_eq!(names, ["rejected", "lost"]);
+    for (lines, why) in [
+        ("false_alarms = \"often\"", "is no budget of false alarms"),
+        (
+            "false_alarms = \"1 per 30d\"\nabove = 3",
+            "cannot stand beside false_alarms",
+        ),
+        (
+            "false_alarms = \"1 per 30d\"\nfor = \"1m\"",
+            "cannot stand beside false_alarms",
+        ),
+        (
+            "false_alarms = \"1 per 1 windows\"",
+            "more than an alarm every 2 windows",
+        ),
+        (
+            "false_alarms = \"1 per 30d\"\nwatch = [\"entropi\"]",
+            "did you mean \"entropy\"?",
+        ),
+        ("false_alarms = \"1 per 30d\"\nwatch = []", "is empty"),
+    ] {
+        let told = problem(&rule(lines));
+        assert!(told.contains(why), "{lines}: {told}");
+    }
+    let bare = "[[models.m.alerts]]\nname = \"r\"\nfalse_alarms = \"1 per 30d\"";
+    assert!(problem(bare).contains("needs a baseline"));
+    let counted = with(&rule("false_alarms = \"1 per 30d\"")).replace(
+        "length = \"5m\", slide = \"10s\"",
+        "records = 5000, slide = 500",
+    );
+    assert!(problems(&counted)[0].contains("give it in windows"));
+}
+
+#[test]
+fn the_budget_of_the_defaults_is_every_model_s_that_has_none() {
+    let shared = |model: &str| {
+        let text = format!(
+            "{}\n[defaults]\nfalse_alarms = \"1 per 30d\"\n",
+            with(model)
+        );
+        let checked = read(&text).unwrap();
+        let budgets = checked.config.models[0].budgets.clone();
+        let budgets: Vec<_> = budgets.into_iter().map(|b| (b.name, b.is_shared)).collect();
+        (budgets, checked.warnings.len())
+    };
+    let changed = |name: &str, is_shared| vec![(name.to_owned(), is_shared)];
+    assert_eq!(shared("baseline = \"b\""), (changed("changed", true), 0));
+    let own = rule("false_alarms = \"1 per 7d\"");
+    assert_eq!(shared(&own), (changed("r", false), 0));
+    assert_eq!(shared(""), (Vec::new(), 1));
 }
 
 #[test]

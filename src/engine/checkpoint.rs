@@ -14,12 +14,13 @@ use super::restore::Lost;
 use super::sound;
 use super::state::State;
 use super::{Engine, PartitionId, TopicPartition};
+use crate::alert::budget::Budget;
 use crate::alert::rule::Rule;
 use crate::observation::{Millis, StreamKey};
 use crate::window::watermark::PartitionTime;
 
-/// The version of the bytes that this build writes. Older ones stay readable.
-pub const FORMAT: u16 = 1;
+/// The version of the bytes that this build writes. A state of an older one is rebuilt from Kafka.
+pub const FORMAT: u16 = 2;
 
 /// No partition gets so far: beyond it offsets have no successors to count with.
 const MOST_OFFSET: i64 = 1 << 62;
@@ -29,6 +30,8 @@ const MOST_OFFSET: i64 = 1 << 62;
 pub enum CheckpointError {
     #[error("checkpoint format {found} is newer than this build's ({FORMAT})")]
     Newer { found: u16 },
+    #[error("checkpoint format {found} is older than this build's ({FORMAT})")]
+    Older { found: u16 },
     #[error("checkpoint cannot be read: {0}")]
     Malformed(String),
 }
@@ -44,6 +47,7 @@ struct Write<'a> {
 #[derive(Serialize)]
 struct WriteModel<'a> {
     rules: &'a [Rule],
+    budgets: &'a [Budget],
     times: BTreeMap<&'a TopicPartition, &'a PartitionTime>,
     state: &'a State,
 }
@@ -59,6 +63,7 @@ struct Read {
 #[derive(Deserialize)]
 struct ReadModel {
     rules: Vec<Rule>,
+    budgets: Vec<Budget>,
     times: BTreeMap<TopicPartition, PartitionTime>,
     state: State,
 }
@@ -80,6 +85,7 @@ impl Engine {
         let models = self.models.iter().map(|model| {
             let written = WriteModel {
                 rules: &model.spec.rules,
+                budgets: &model.spec.budgets,
                 times: model
                     .times
                     .iter()
@@ -117,6 +123,9 @@ impl Engine {
         if found > FORMAT {
             return Err(CheckpointError::Newer { found });
         }
+        if found < FORMAT {
+            return Err(CheckpointError::Older { found });
+        }
         let read: Read = postcard::from_bytes(body).map_err(|e| malformed(&e.to_string()))?;
 
         for (name, model) in &read.models {
@@ -144,7 +153,9 @@ impl Engine {
                 let at = &self.partitions[id.0].at;
                 *time = before.times.get(at).cloned().unwrap_or_default();
             }
-            let lost = model.decide.restore(before.state, &before.rules);
+            let lost = model
+                .decide
+                .restore(before.state, &before.rules, &before.budgets);
             notes.extend(lost.into_iter().map(|lost| note(&model.spec.name, lost)));
             self.outputs.append(&mut model.decide.take_outputs());
             for (key, classes) in model.decide.known_streams() {
@@ -153,8 +164,10 @@ impl Engine {
         }
         for (name, before) in stored {
             let why = "ends because its model is no longer configured";
+            let lines = before.rules.iter().map(Rule::subject);
+            let subjects = lines.chain(before.budgets.iter().map(Budget::subject));
             self.outputs
-                .extend(before.state.abandon(&name, &before.rules, why));
+                .extend(before.state.abandon(&name, subjects, why));
             notes.push(format!(
                 "model {name} is no longer configured: its state is dropped"
             ));

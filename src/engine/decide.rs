@@ -16,9 +16,13 @@ use super::output::{HistoryEntry, Output};
 use super::spec::{BaselineSpec, ModelSpec};
 use super::state::{OpenCell, OpenStream, Settled, State, StreamState};
 use super::summarise::{Batch, Delta};
+use super::weigh::{Fresh, Weighing};
+use crate::alert::budget::{Budget, Crowd};
 use crate::alert::rule::{Rule, Scope};
 use crate::baseline::learner::Learner;
+use crate::baseline::yardstick::Yardsticks;
 use crate::baseline::{Baseline, Source};
+use crate::evidence::PaneSums;
 use crate::observation::{Millis, StreamKey};
 use crate::summary::Summary;
 use crate::window::WindowSpec;
@@ -35,7 +39,9 @@ const MAX_LATE_CELLS: usize = 1024;
 pub struct Decide {
     pub(super) spec: Arc<ModelSpec>,
     pub(super) state: State,
-    pub(super) baseline: Option<Arc<Baseline>>,
+    pub(super) baseline: Option<Yardsticks>,
+    /// Streams of all models that share one budget of false alarms.
+    fleet: u64,
     pub(super) outputs: Vec<Output>,
     pub(super) forgotten: Vec<StreamKey>,
     // scratch
@@ -48,10 +54,16 @@ impl Decide {
             state: State::new(&spec),
             spec,
             baseline: None,
+            fleet: 1,
             outputs: Vec::new(),
             forgotten: Vec::new(),
             gone: Vec::new(),
         }
+    }
+
+    /// What windows are measured against.
+    pub fn baseline(&self) -> Option<&Baseline> {
+        self.baseline.as_ref().map(Yardsticks::baseline)
     }
 
     pub fn state(&self) -> &State {
@@ -111,9 +123,32 @@ impl Decide {
         if baseline.is_some() {
             self.state.learning = None;
         }
-        self.baseline = baseline;
+        let least = self.spec.min_baseline_records;
+        self.baseline = baseline.map(|baseline| Yardsticks::new(baseline, least));
         for stream in self.state.streams.values_mut().chain(&mut self.state.whole) {
             stream.view.yardstick = None;
+        }
+    }
+
+    /// Streams that share the budget of false alarms in `[defaults]`: those of this model.
+    pub fn sharers(&self) -> u64 {
+        let shares = self.spec.budgets.iter().any(|budget| budget.is_shared);
+        if shares {
+            (self.state.streams.len() as u64).max(1)
+        } else {
+            0
+        }
+    }
+
+    /// Streams that share it: those of all models.
+    pub fn set_fleet(&mut self, streams: u64) {
+        self.fleet = streams;
+    }
+
+    fn crowd(&self) -> Crowd {
+        Crowd {
+            model: self.state.streams.len() as u64,
+            fleet: self.fleet,
         }
     }
 
@@ -213,8 +248,10 @@ impl Decide {
         let mut opened = self.state.open.remove(&cell).unwrap_or_default();
         self.begin_whole(&opened);
         let mut panes = BTreeMap::new();
+        let mut fresh = BTreeMap::new();
         let mut records = 0;
         for (key, stream) in std::mem::take(&mut opened.streams) {
+            fresh.extend(self.fresh(&stream, cell).map(|fresh| (key.clone(), fresh)));
             let pane = self.pane_of(&key, stream, cell);
             records += pane.as_ref().map_or(0, |pane| pane.summary.records());
             panes.extend(pane.map(|pane| (key, pane)));
@@ -222,16 +259,31 @@ impl Decide {
         self.state
             .traffic
             .close(&self.spec.window, end_ms, records, opened.rejected);
-        let whole = self.close_whole(&panes, end_ms);
+        let whole = self.close_whole(&panes, &fresh, end_ms);
         for key in self.due(&panes) {
-            let pane = panes.remove(&key);
-            self.close_stream(&key, pane, end_ms);
+            let (pane, fresh) = (panes.remove(&key), fresh.remove(&key));
+            self.close_stream(&key, pane, fresh, end_ms);
         }
         if opened.rejected > 0 || whole.is_some() || self.is_one_stream() {
             self.judge_rejections(whole, end_ms);
         }
         self.finish_learning(end_ms);
         self.forget_streams(end_ms);
+    }
+
+    /// What of a stream begins to count with this closing, for rules with a budget.
+    fn fresh(&self, opened: &OpenStream, cell: Cell) -> Option<Fresh> {
+        // Count windows: the pane is not complete with the cell.
+        if self.spec.budgets.is_empty() || self.spec.window.panes().is_none() {
+            return None;
+        }
+        let start_ms = cell * self.spec.window.cell_ms();
+        let mut fresh = None;
+        for summary in opened.on_time.iter().chain(opened.late.values()) {
+            let sums = PaneSums::of(summary);
+            Fresh::join(&mut fresh, sums.map(|sums| Fresh { start_ms, sums }));
+        }
+        fresh
     }
 
     /// Lets late records join, and makes a pane of the rest.
@@ -341,9 +393,10 @@ impl Decide {
     fn close_whole(
         &mut self,
         panes: &BTreeMap<StreamKey, Pane>,
+        fresh: &BTreeMap<StreamKey, Fresh>,
         end_ms: Millis,
     ) -> Option<Measured> {
-        let voice = self.state.voice(end_ms);
+        let (voice, crowd) = (self.state.voice(end_ms), self.crowd());
         let whole = self.state.whole.as_mut()?;
         let mut merged: Option<Pane> = None;
         for pane in panes
@@ -356,17 +409,31 @@ impl Decide {
             }
         }
         let rules: Vec<&Rule> = rules(&self.spec, Scope::Whole).collect();
+        let budgets: Vec<&Budget> = budgets(&self.spec, Scope::Whole).collect();
+        let mut together = None;
+        let like = |fresh: &&Fresh| fresh.sums.sums.len() == whole.classes.len() + 1;
+        for fresh in fresh.values().filter(like).filter(|_| !budgets.is_empty()) {
+            Fresh::join(&mut together, Some(fresh.clone()));
+        }
         let rejected_share = self.state.traffic.rejected_share();
         let key = StreamKey::whole();
-        let yardstick = whole.yardstick(&self.spec, self.baseline.as_ref(), &key);
+        let yardstick = whole.yardstick(self.baseline.as_mut(), &key);
         let window = whole
             .sliding
             .close(&self.spec.window, end_ms, merged, &mut self.gone);
         let measured = window.map(|w| Measured::new(&w, yardstick.as_deref(), rejected_share));
         // The whole is in history through its streams.
         self.gone.clear();
-        let measured = measured?;
-        if !rules.is_empty() && voice == Voice::Aloud {
+        let mut measured = measured?;
+        let weighing = Weighing {
+            spec: &self.spec,
+            yardstick: yardstick.as_deref(),
+            crowd,
+            voice,
+        };
+        let verdicts = whole.weigh(&weighing, &budgets, together, &mut measured);
+        let is_watched = !rules.is_empty() || !budgets.is_empty();
+        if is_watched && voice == Voice::Aloud {
             self.state.counters.windows += 1;
             self.outputs.extend(measured.event(&self.spec.name, &key));
         }
@@ -381,20 +448,30 @@ impl Decide {
                 voice,
             ));
         }
+        for verdict in &verdicts {
+            let said = whole.judge(&weighing, &key, verdict, &measured);
+            self.outputs.extend(said);
+        }
         whole.view.latest = Some(Arc::new(measured.clone()));
         Some(measured)
     }
 
-    fn close_stream(&mut self, key: &StreamKey, pane: Option<Pane>, end_ms: Millis) {
+    fn close_stream(
+        &mut self,
+        key: &StreamKey,
+        pane: Option<Pane>,
+        fresh: Option<Fresh>,
+        end_ms: Millis,
+    ) {
         let rejected_share = self
             .is_one_stream()
             .then(|| self.state.traffic.rejected_share())
             .flatten();
-        let voice = self.state.voice(end_ms);
+        let (voice, crowd) = (self.state.voice(end_ms), self.crowd());
         let Some(state) = self.state.streams.get_mut(key) else {
             return;
         };
-        let yardstick = state.yardstick(&self.spec, self.baseline.as_ref(), key);
+        let yardstick = state.yardstick(self.baseline.as_mut(), key);
         let window = state
             .sliding
             .close(&self.spec.window, end_ms, pane, &mut self.gone);
@@ -404,12 +481,22 @@ impl Decide {
             let full = full.map(|entry| Output::History(Box::new(entry)));
             self.outputs.extend(full);
         }
-        let Some(measured) = measured else { return };
+        let Some(mut measured) = measured else { return };
+        let whole = self.spec.decoder.dimensions.is_empty();
+        let weighing = Weighing {
+            spec: &self.spec,
+            yardstick: yardstick.as_deref(),
+            crowd,
+            voice,
+        };
+        let budgets: Vec<&Budget> = (self.spec.budgets.iter())
+            .filter(|budget| whole || budget.scope == Scope::Streams)
+            .collect();
+        let verdicts = state.weigh(&weighing, &budgets, fresh, &mut measured);
         if voice == Voice::Aloud {
             self.state.counters.windows += 1;
             self.outputs.extend(measured.event(&self.spec.name, key));
         }
-        let whole = self.spec.decoder.dimensions.is_empty();
         for rule in self
             .spec
             .rules
@@ -425,6 +512,10 @@ impl Decide {
                 yardstick.as_deref(),
                 voice,
             ));
+        }
+        for verdict in &verdicts {
+            let said = state.judge(&weighing, key, verdict, &measured);
+            self.outputs.extend(said);
         }
         state.view.latest = Some(Arc::new(measured));
     }
@@ -475,6 +566,13 @@ fn rules(spec: &ModelSpec, scope: Scope) -> impl Iterator<Item = &Rule> {
     spec.rules
         .iter()
         .filter(move |rule| rule.scope == scope && !is_model_rule(rule))
+}
+
+/// The same of rules with a budget.
+fn budgets(spec: &ModelSpec, scope: Scope) -> impl Iterator<Item = &Budget> {
+    spec.budgets
+        .iter()
+        .filter(move |budget| budget.scope == scope)
 }
 
 fn merge_into(held: &mut Option<Summary>, more: Summary) {

@@ -30,10 +30,10 @@ impl Decide {
         self.forget_seeds(end_ms);
         for key in forgotten {
             if let Some(mut state) = self.state.streams.remove(&key) {
-                for rule in &spec.rules {
-                    if let Some(alert) = state.alerts.get_mut(&rule.name) {
-                        self.outputs
-                            .extend(judge::end(&spec.name, rule, &key, alert, end_ms, FORGOTTEN));
+                for subject in spec.subjects() {
+                    if let Some(alert) = state.alerts.get_mut(subject.rule) {
+                        let ended = judge::end(&spec.name, subject, &key, alert, end_ms, FORGOTTEN);
+                        self.outputs.extend(ended);
                     }
                 }
                 let tile = state.tile.take();
@@ -49,14 +49,15 @@ impl Decide {
         let spec = &self.spec;
         for (stream, seeds) in &mut self.state.seeds {
             seeds.retain(|name, &mut starts_ms| {
-                let rule = spec.rules.iter().find(|rule| rule.name == *name);
+                let subject = spec.subjects().find(|subject| subject.rule == name);
                 let old = end_ms - starts_ms >= spec.forget_streams_after_ms;
-                if let (Some(rule), true) = (rule, old) {
+                if let (Some(subject), true) = (subject, old) {
                     let mut alert = firing(starts_ms);
-                    let ended = judge::end(&spec.name, rule, stream, &mut alert, end_ms, FORGOTTEN);
+                    let ended =
+                        judge::end(&spec.name, subject, stream, &mut alert, end_ms, FORGOTTEN);
                     self.outputs.extend(ended);
                 }
-                rule.is_some() && !old
+                subject.is_some() && !old
             });
         }
         self.state.seeds.retain(|_, seeds| !seeds.is_empty());

@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::output::{Output, WindowEvent};
+use crate::alert::budget::EvidenceInfo;
 use crate::alert::diagnosis::{self, class_shifts};
 use crate::alert::event::{
     AlertEvent, BaselineInfo, ClassShift, Diagnosis, Status, WindowInfo, event_id, fingerprint,
 };
-use crate::alert::rule::Rule;
+use crate::alert::rule::{Rule, Subject};
 use crate::alert::state::{AlertState, Lines, Transition};
 use crate::alert::threshold;
 use crate::baseline::yardstick::Yardstick;
@@ -32,11 +33,15 @@ pub type Alerts = BTreeMap<String, Alert>;
 #[derive(Clone, Debug)]
 pub struct Measured {
     pub at_ms: Millis,
+    /// Of the window; of a moment, the moment.
+    pub start_ms: Millis,
     pub window: Option<WindowInfo>,
     pub baseline: Option<BaselineInfo>,
     pub records: u64,
     pub measures: Measures,
     pub classes: Vec<ClassShift>,
+    /// Of rules with a budget, by rule.
+    pub evidence: BTreeMap<String, EvidenceInfo>,
 }
 
 impl Measured {
@@ -53,6 +58,8 @@ impl Measured {
         }
         Self {
             at_ms: window.end_ms,
+            start_ms: window.start_ms,
+            evidence: BTreeMap::new(),
             window: Some(WindowInfo {
                 start: rfc3339(window.start_ms),
                 end: rfc3339(window.end_ms),
@@ -73,6 +80,8 @@ impl Measured {
         values.insert(measure, value);
         Self {
             at_ms,
+            start_ms: at_ms,
+            evidence: BTreeMap::new(),
             window: None,
             baseline: None,
             records,
@@ -89,6 +98,7 @@ impl Measured {
             baseline: self.baseline.clone(),
             measures: self.measures.clone(),
             classes: self.classes.clone(),
+            evidence: self.evidence.clone(),
         })))
     }
 }
@@ -100,7 +110,7 @@ fn baseline_info(yardstick: &Yardstick) -> BaselineInfo {
         version: baseline.version,
         stream: yardstick.stream.clone(),
         records: yardstick.summary().records(),
-        provisional: baseline.is_provisional(),
+        provisional: yardstick.learnt().is_provisional(),
     }
 }
 
@@ -149,14 +159,17 @@ pub fn step(
             yardstick,
             measured.classes.clone(),
         ),
-        Transition::Resolved { starts_ms, .. } => {
-            diagnosis::resolved(rule, Some(value), starts_ms, "is back within its line")
-        }
+        Transition::Resolved { starts_ms, .. } => diagnosis::resolved(
+            rule.subject(),
+            Some(value),
+            starts_ms,
+            "is back within its line",
+        ),
     };
     let said = (value, lines);
     Some(alert_event(
         model,
-        rule,
+        rule.subject(),
         stream,
         transition,
         said,
@@ -168,7 +181,7 @@ pub fn step(
 /// Ends an alert for a reason outside its condition.
 pub fn end(
     model: &str,
-    rule: &Rule,
+    subject: Subject<'_>,
     stream: &StreamKey,
     alert: &mut Alert,
     at_ms: Millis,
@@ -183,10 +196,10 @@ pub fn end(
     let Transition::Resolved { starts_ms, .. } = transition else {
         return None;
     };
-    let diagnosis = diagnosis::resolved(rule, None, starts_ms, why);
+    let diagnosis = diagnosis::resolved(subject, None, starts_ms, why);
     Some(alert_event(
         model,
-        rule,
+        subject,
         stream,
         transition,
         (value, lines),
@@ -195,7 +208,7 @@ pub fn end(
     ))
 }
 
-fn entry<'a>(alerts: &'a mut Alerts, rule: &str) -> &'a mut Alert {
+pub(super) fn entry<'a>(alerts: &'a mut Alerts, rule: &str) -> &'a mut Alert {
     if !alerts.contains_key(rule) {
         alerts.insert(rule.to_owned(), Alert::default());
     }
@@ -204,9 +217,9 @@ fn entry<'a>(alerts: &'a mut Alerts, rule: &str) -> &'a mut Alert {
         .expect("it was inserted above where it was missing")
 }
 
-fn alert_event(
+pub(super) fn alert_event(
     model: &str,
-    rule: &Rule,
+    subject: Subject<'_>,
     stream: &StreamKey,
     transition: Transition,
     (value, lines): (f64, Lines),
@@ -218,18 +231,18 @@ fn alert_event(
         Transition::Resolved { starts_ms, ends_ms } => (Status::Resolved, starts_ms, Some(ends_ms)),
     };
     Output::Alert(Box::new(AlertEvent {
-        id: event_id(model, stream, &rule.name, starts_ms, status),
-        fingerprint: fingerprint(model, stream, &rule.name),
+        id: event_id(model, stream, subject.rule, starts_ms, status),
+        fingerprint: fingerprint(model, stream, subject.rule),
         status,
         model: model.to_owned(),
         stream: stream.clone(),
-        rule: rule.name.clone(),
-        severity: rule.severity.clone(),
-        measure: rule.measure.name().to_owned(),
-        unit: rule.measure.unit().into(),
+        rule: subject.rule.to_owned(),
+        severity: subject.severity.to_owned(),
+        measure: subject.measure.to_owned(),
+        unit: subject.unit.into(),
         value,
         threshold: lines.threshold,
-        comparison: rule.comparison,
+        comparison: subject.comparison,
         starts_at: rfc3339(starts_ms),
         ends_at: ends_ms.map(rfc3339),
         diagnosis,

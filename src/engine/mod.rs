@@ -24,6 +24,7 @@ pub mod spec;
 pub mod state;
 pub mod status;
 pub mod summarise;
+mod weigh;
 
 #[cfg(test)]
 mod tests;
@@ -297,6 +298,7 @@ impl Engine {
     /// Decides what can be decided at `now_ms` by the wall clock: after every batch of records, and
     /// at least once a second.
     pub fn step(&mut self, now_ms: Millis) {
+        self.count_fleet();
         for model in &mut self.models {
             if std::mem::take(&mut model.arrived) {
                 model.decide.arrived(now_ms);
@@ -313,8 +315,17 @@ impl Engine {
         }
     }
 
+    /// Tells every model how many streams share the budget of false alarms in `[defaults]`.
+    fn count_fleet(&mut self) {
+        let streams = self.models.iter().map(|model| model.decide.sharers()).sum();
+        for model in &mut self.models {
+            model.decide.set_fleet(streams);
+        }
+    }
+
     /// The input has ended: closes the pane of the newest record of each model.
     pub fn finish(&mut self) {
+        self.count_fleet();
         for model in &mut self.models {
             model.decide.merge(model.summarise.take());
             let newest_ms = model

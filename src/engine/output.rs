@@ -1,7 +1,10 @@
 //! What the engine says: window events, alert events, refused records, history, baselines.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
+use crate::alert::budget::EvidenceInfo;
 use crate::alert::event::{AlertEvent, BaselineInfo, ClassShift, WindowInfo};
 use crate::baseline::Baseline;
 use crate::observation::{Millis, Rejection, StreamKey};
@@ -32,6 +35,9 @@ pub struct WindowEvent {
     /// The largest contributions to kl.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub classes: Vec<ClassShift>,
+    /// Of rules with a budget, by rule.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub evidence: BTreeMap<String, EvidenceInfo>,
 }
 
 /// A refused record, by where it is.

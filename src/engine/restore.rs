@@ -8,7 +8,8 @@ use super::judge::{self, Alert};
 use super::output::Output;
 use super::spec::ModelSpec;
 use super::state::{State, StreamState};
-use crate::alert::rule::Rule;
+use crate::alert::budget::Budget;
+use crate::alert::rule::{Rule, Subject};
 use crate::alert::state::AlertState;
 use crate::observation::{Millis, StreamKey};
 
@@ -24,23 +25,22 @@ pub enum Lost {
 }
 
 impl Decide {
-    /// Goes on from `before`, made under `rules`. Gives what no longer fits.
-    pub fn restore(&mut self, mut before: State, rules: &[Rule]) -> Vec<Lost> {
+    /// Goes on from `before`, made under these rules. Gives what no longer fits.
+    pub fn restore(&mut self, mut before: State, rules: &[Rule], budgets: &[Budget]) -> Vec<Lost> {
         let spec = std::sync::Arc::clone(&self.spec);
         let mut lost = Vec::new();
         let at_ms = before.decided_to_ms();
         let mut ended = Vec::new();
-        for rule in rules
+        let lines = rules
             .iter()
-            .filter(|rule| !spec.rules.iter().any(|now| same(now, rule)))
-        {
-            ended.extend(before.end_alerts(
-                &spec.name,
-                rule,
-                at_ms,
-                "ends because its rule is gone",
-            ));
-            lost.push(Lost::Rule(rule.name.clone()));
+            .filter(|rule| !spec.rules.iter().any(|now| same(now, rule)));
+        let gone = budgets
+            .iter()
+            .filter(|rule| !spec.budgets.iter().any(|now| alike(now, rule)));
+        for subject in lines.map(Rule::subject).chain(gone.map(Budget::subject)) {
+            let why = "ends because its rule is gone";
+            ended.extend(before.end_alerts(&spec.name, subject, at_ms, why));
+            lost.push(Lost::Rule(subject.rule.to_owned()));
         }
         if before.window != spec.window {
             // Panes cannot be cut anew.
@@ -49,7 +49,7 @@ impl Decide {
             fresh.settled = before.settled;
             let old = std::mem::replace(&mut before, fresh);
             let why = "ends because the model's window was changed";
-            ended.extend(old.abandon(&spec.name, &spec.rules, why));
+            ended.extend(old.abandon(&spec.name, spec.subjects(), why));
             lost.push(Lost::Windows);
         }
         let misfits: Vec<StreamKey> = before
@@ -61,9 +61,9 @@ impl Decide {
         for key in misfits {
             if let Some(mut stream) = before.streams.remove(&key) {
                 let why = "ends because the model's dimensions or classes were changed";
-                for rule in &spec.rules {
-                    if let Some(alert) = stream.alerts.get_mut(&rule.name) {
-                        ended.extend(judge::end(&spec.name, rule, &key, alert, at_ms, why));
+                for subject in spec.subjects() {
+                    if let Some(alert) = stream.alerts.get_mut(subject.rule) {
+                        ended.extend(judge::end(&spec.name, subject, &key, alert, at_ms, why));
                     }
                 }
             }
@@ -82,10 +82,11 @@ impl Decide {
 
     /// Takes up an alert that fires, whose stream this instance has not seen.
     pub fn seed(&mut self, stream: StreamKey, rule: String, starts_ms: Millis) {
-        let Some(found) = self.spec.rules.iter().find(|known| known.name == rule) else {
+        let found = self.spec.rules.iter().find(|known| known.name == rule);
+        if found.is_none() && !self.spec.budgets.iter().any(|known| known.name == rule) {
             return;
-        };
-        if super::decide::is_model_rule(found) {
+        }
+        if found.is_some_and(super::decide::is_model_rule) {
             self.state.model_alerts.insert(rule, firing(starts_ms));
         } else {
             self.state
@@ -111,11 +112,15 @@ impl Decide {
 
 impl State {
     /// Ends every alert of the state, where the model or its windows are gone.
-    pub fn abandon(mut self, model: &str, rules: &[Rule], why: &str) -> Vec<Output> {
+    pub fn abandon<'s>(
+        mut self,
+        model: &str,
+        rules: impl Iterator<Item = Subject<'s>>,
+        why: &str,
+    ) -> Vec<Output> {
         let at_ms = self.decided_to_ms();
         rules
-            .iter()
-            .flat_map(|rule| self.end_alerts(model, rule, at_ms, why))
+            .flat_map(|subject| self.end_alerts(model, subject, at_ms, why))
             .collect()
     }
 
@@ -125,7 +130,13 @@ impl State {
             .saturating_mul(self.window.cell_ms())
     }
 
-    fn end_alerts(&mut self, model: &str, rule: &Rule, at_ms: Millis, why: &str) -> Vec<Output> {
+    fn end_alerts(
+        &mut self,
+        model: &str,
+        subject: Subject<'_>,
+        at_ms: Millis,
+        why: &str,
+    ) -> Vec<Output> {
         let whole = StreamKey::whole();
         let of_streams = self.streams.iter_mut().map(|(key, s)| (key, &mut s.alerts));
         let of_whole = self.whole.iter_mut().map(|s| (&whole, &mut s.alerts));
@@ -135,8 +146,8 @@ impl State {
             .chain(of_whole)
             .chain(of_streams)
             .filter_map(|(key, alerts)| {
-                let mut alert = alerts.remove(&rule.name)?;
-                judge::end(model, rule, key, &mut alert, at_ms, why)
+                let mut alert = alerts.remove(subject.rule)?;
+                judge::end(model, subject, key, &mut alert, at_ms, why)
             })
             .collect()
     }
@@ -157,6 +168,11 @@ fn same(now: &Rule, before: &Rule) -> bool {
         && now.measure == before.measure
         && now.comparison == before.comparison
         && now.scope == before.scope
+}
+
+/// The same of rules with a budget, whose size may have changed.
+fn alike(now: &Budget, before: &Budget) -> bool {
+    now.name == before.name && now.watch == before.watch && now.scope == before.scope
 }
 
 fn fits(spec: &ModelSpec, key: &StreamKey, stream: &StreamState) -> bool {

@@ -1,7 +1,9 @@
 //! A model as configured, checked: all that the engine needs to know of it.
 
-use crate::alert::rule::Rule;
+use crate::alert::budget::Budget;
+use crate::alert::rule::{Rule, Subject};
 use crate::decode::DecoderSpec;
+use crate::evidence::Season;
 use crate::observation::Millis;
 use crate::window::WindowSpec;
 
@@ -19,12 +21,24 @@ pub struct ModelSpec {
     pub idle_after_ms: Millis,
     pub max_ahead_ms: Millis,
     pub baseline: BaselineSpec,
+    /// A cycle that its traffic repeats.
+    pub season: Option<Season>,
     /// A stream's own baseline needs so many records, else the whole model's is used.
     pub min_baseline_records: u64,
     pub forget_streams_after_ms: Millis,
-    /// With the automatic `rejected` rule.
+    /// With those that every model has.
     pub rules: Vec<Rule>,
+    /// Rules with a budget of false alarms instead of a line.
+    pub budgets: Vec<Budget>,
     pub limits: ModelLimits,
+}
+
+impl ModelSpec {
+    /// What there is to say of every rule, of either kind.
+    pub fn subjects(&self) -> impl Iterator<Item = Subject<'_>> {
+        let budgets = self.budgets.iter().map(Budget::subject);
+        self.rules.iter().map(Rule::subject).chain(budgets)
+    }
 }
 
 /// Where a model's baseline comes from.

@@ -9,9 +9,9 @@ use super::judge::{Alerts, Measured, Voice};
 use super::output::HistoryEntry;
 use super::restore::{Seeds, firing};
 use super::spec::{BaselineSpec, ModelSpec};
-use crate::baseline::Baseline;
+use super::weigh::Evidences;
 use crate::baseline::learner::Learner;
-use crate::baseline::yardstick::Yardstick;
+use crate::baseline::yardstick::{Yardstick, Yardsticks};
 use crate::observation::{Millis, StreamKey};
 use crate::summary::Summary;
 use crate::window::WindowSpec;
@@ -98,6 +98,8 @@ pub(super) struct StreamState {
     pub(super) classes: Vec<String>,
     pub(super) sliding: Sliding,
     pub(super) alerts: Alerts,
+    /// Of rules with a budget.
+    pub(super) evidence: Evidences,
     /// When the newest cell that held records of it ended.
     pub(super) active_ms: Millis,
     /// History being gathered.
@@ -134,7 +136,7 @@ impl State {
             untimed_rejections: 0,
             model_alerts: Alerts::new(),
             seeds: Seeds::new(),
-            learning: learning.then(|| Learner::new(spec.window)),
+            learning: learning.then(|| Learner::new(spec.window, spec.season)),
             settled: None,
             last_arrival_ms: None,
             lost: None,
@@ -175,6 +177,7 @@ impl StreamState {
                 .into_iter()
                 .map(|(rule, starts_ms)| (rule, firing(starts_ms)))
                 .collect(),
+            evidence: Evidences::new(),
             active_ms,
             tile: None,
             view: View::default(),
@@ -183,17 +186,13 @@ impl StreamState {
 
     pub(super) fn yardstick(
         &mut self,
-        spec: &ModelSpec,
-        baseline: Option<&Arc<Baseline>>,
+        baseline: Option<&mut Yardsticks>,
         key: &StreamKey,
     ) -> Option<Arc<Yardstick>> {
         let classes = &self.classes;
         self.view
             .yardstick
-            .get_or_insert_with(|| {
-                let least = spec.min_baseline_records;
-                Yardstick::new(baseline?, key, classes, least).map(Arc::new)
-            })
+            .get_or_insert_with(|| baseline?.of(key, classes))
             .clone()
     }
 

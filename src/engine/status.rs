@@ -114,7 +114,7 @@ impl Decide {
             rejected: BTreeMap::new(),
             decided_to_ms: self.decided_to_ms(),
             open_panes: state.open.len(),
-            baseline: self.baseline.as_ref().map(|b| (b.name.clone(), b.version)),
+            baseline: self.baseline().map(|b| (b.name.clone(), b.version)),
             learning,
             silence_s: state
                 .last_arrival_ms

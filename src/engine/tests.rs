@@ -1,5 +1,7 @@
 //! The laws of the engine: what comes out does not depend on how the records came in.
 
+mod budgets;
+
 use proptest::prelude::*;
 
 use super::checkpoint::FiringAlert;
@@ -55,6 +57,8 @@ pub(super) fn spec(window: WindowSpec) -> ModelSpec {
             rule("unsure-all", Measure::Entropy, 0.8, Scope::Whole),
             rule("moved", Measure::Kl, 0.02, Scope::Streams),
         ],
+        budgets: Vec::new(),
+        season: None,
         limits: ModelLimits {
             streams: 3,
             open_panes: 1_000,
@@ -239,7 +243,7 @@ proptest! {
         other in (1..5_usize).prop_flat_map(way),
         window in prop_oneof![Just(TIME), Just(COUNT)],
     ) {
-        let spec = spec(window);
+        let spec = budgets::budgeted(spec(window));
         prop_assert_eq!(run(&spec, &records, &one), run(&spec, &records, &other));
     }
 
@@ -250,7 +254,7 @@ proptest! {
         (one, other) in (1..4_usize).prop_flat_map(|n| (way(n), way(n))),
         window in prop_oneof![Just(TIME), Just(COUNT)],
     ) {
-        let spec = spec(window);
+        let spec = budgets::budgeted(spec(window));
         let other = Way { place: one.place.clone(), ..other };
         prop_assert_eq!(run(&spec, &records, &one), run(&spec, &records, &other));
     }
@@ -715,12 +719,17 @@ fn alerts_of_a_rule_that_is_gone_end_after_a_restart() {
 }
 
 #[test]
-fn a_checkpoint_of_a_newer_build_is_refused_and_garbage_never_panics() {
+fn a_checkpoint_of_another_build_is_refused_and_garbage_never_panics() {
     let (mut engine, _) = engine(&spec(TIME), 1);
     let error = engine.restore(&[9, 0, 1, 2, 3]).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "checkpoint format 9 is newer than this build's (1)"
+        "checkpoint format 9 is newer than this build's (2)"
+    );
+    let error = engine.restore(&[1, 0, 1, 2, 3]).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "checkpoint format 1 is older than this build's (2)"
     );
     assert!(engine.restore(&[]).is_err());
     let good = engine.checkpoint();

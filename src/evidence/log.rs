@@ -124,27 +124,39 @@ impl PaneLog {
         }
     }
 
+    /// The mean number of records in a pane, to the nearest.
+    pub fn records_each(&self) -> u64 {
+        let records: f64 = self.buckets.iter().map(|bucket| bucket.records).sum();
+        (records / self.panes.max(1) as f64).round() as u64
+    }
+
     /// Whether a fit can be made of it without stumbling, over so many features.
     pub fn is_sound(&self, features: usize) -> bool {
+        let filled = |bucket: &Bucket| bucket.sums.len() == features;
         let unit = |unit: &Unit, level: usize| {
             unit.sums.len() == features
                 && unit.records > 0.0
                 && unit.records.is_finite()
                 && unit.sums.iter().all(|sum| sum.is_finite())
                 && unit.negative_entropies.len() == lengths_within(level)
+                && filled(&self.buckets[bucket(self.season, unit.start_ms)])
         };
+        let waiting = |(level, units): (usize, &Vec<Unit>)| {
+            units.len() < factor(level) && units.iter().all(|one| unit(one, level))
+        };
+        // What was merged has no length before something was.
         let merged = |(level, merged): (usize, &Merged)| {
-            merged.features.len() == features && merged.blocks.len() == lengths_within(level)
+            (merged.features.len() == features && merged.blocks.len() == lengths_within(level))
+                || (merged.features.is_empty() && merged.blocks.is_empty() && self.units.is_empty())
         };
-        let bucket = |bucket: &Bucket| bucket.sums.is_empty() || bucket.sums.len() == features;
         self.level <= LEVELS
+            && self.panes < 1 << 62
             && self.waiting.len() == self.level
             && self.merged.len() == self.level
             && self.buckets.len() == self.season.map_or(1, Season::buckets)
-            && self.buckets.iter().all(bucket)
+            && (self.buckets.iter()).all(|bucket| bucket.sums.is_empty() || filled(bucket))
             && self.units.iter().all(|one| unit(one, self.level))
-            && (self.waiting.iter().enumerate())
-                .all(|(level, units)| units.iter().all(|one| unit(one, level)))
+            && self.waiting.iter().enumerate().all(waiting)
             && self.merged.iter().enumerate().all(merged)
     }
 

@@ -102,6 +102,16 @@ impl PaneSums {
         add(&mut self.squares, &more.squares);
     }
 
+    /// Whether it is of records over so many features, as far as can be seen.
+    pub fn is_sound(&self, features: usize) -> bool {
+        let finite = |numbers: &[f64]| numbers.iter().all(|number| number.is_finite());
+        self.records > 0.0
+            && self.records.is_finite()
+            && [&self.sums, &self.squares]
+                .iter()
+                .all(|n| n.len() == features && finite(n))
+    }
+
     fn classes(&self) -> &[f64] {
         &self.sums[1..]
     }

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::PaneSums;
 use super::detector::{BLOCK_BETS, Detector, Direction, FEATURE_BETS};
+use super::fit::BlockFit;
 use crate::observation::Millis;
 
 /// Which channels a rule looks at.
@@ -97,8 +98,9 @@ impl Evidence {
 
     /// Whether it can go on under the detector, whose classes are so many.
     pub fn fits(&self, detector: &Detector, classes: usize) -> bool {
-        let block = |block: &Block| {
-            (block.classes.is_empty() || block.classes.len() == classes)
+        let block = |(block, fit): (&Block, &BlockFit)| {
+            block.panes < fit.panes
+                && (block.classes.is_empty() || block.classes.len() == classes)
                 && block.bets.iter().all(|bet| !bet.is_nan())
                 && block
                     .places
@@ -113,7 +115,7 @@ impl Evidence {
                 .flatten()
                 .all(|bet| !bet.is_nan())
             && self.blocks.len() == detector.blocks().len()
-            && self.blocks.iter().all(block)
+            && self.blocks.iter().zip(detector.blocks()).all(block)
     }
 
     /// Takes in the pane that began at `start_ms`; those before it have been.

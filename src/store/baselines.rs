@@ -8,11 +8,10 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use sled::Batch;
 
-use super::{Meta, Store, StoreError, key};
+use super::{Meta, Store, StoreError, baseline_body, key};
 use crate::baseline::{Baseline, Source};
 use crate::observation::Millis;
 
-pub(super) const BODY_FORMAT: u8 = 1;
 pub(super) const ABOUT_FORMAT: u8 = 1;
 pub(super) const VERSIONS_FORMAT: u8 = 1;
 
@@ -62,6 +61,14 @@ impl About {
     }
 }
 
+/// That a baseline has no bytes.
+pub(super) fn unwritable(detail: postcard::Error) -> StoreError {
+    StoreError::Unwritable {
+        what: "a baseline",
+        detail,
+    }
+}
+
 /// Of a name. It outlives its versions, so that their numbers are not given again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Versions {
@@ -101,7 +108,8 @@ impl Store {
 
     /// None if there is no such version.
     pub fn baseline(&self, name: &str, version: u32) -> Result<Option<Baseline>, StoreError> {
-        self.get_value(&key::baseline_body(name, version), BODY_FORMAT, || {
+        let key = key::baseline_body(name, version);
+        self.get_with(&key, baseline_body::decode, || {
             format!("version {version} of baseline {name}")
         })
     }
@@ -173,7 +181,8 @@ impl Store {
                 &about,
             )?;
             let key = key::baseline_body(name, version);
-            self.put_value(batch, &key, BODY_FORMAT, "a baseline", &baseline)?;
+            let body = baseline_body::encode(&baseline).map_err(unwritable)?;
+            self.put(batch, &key, &body)?;
             meta.baselines += 1;
             assigned.push(version);
         }
@@ -382,7 +391,7 @@ mod tests {
             for _ in 0..2 {
                 let _ = body::decode::<About>(ABOUT_FORMAT, &bytes);
                 let _ = body::decode::<Versions>(VERSIONS_FORMAT, &bytes);
-                let _ = body::decode::<Baseline>(BODY_FORMAT, &bytes);
+                let _ = baseline_body::decode(&bytes);
                 bytes.insert(0, 1);
             }
         }

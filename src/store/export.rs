@@ -13,8 +13,8 @@ use std::fmt::Write;
 
 use serde::{Deserialize, Serialize};
 
-use super::baselines::{About, BODY_FORMAT};
-use super::{NewBaseline, StoreError, body};
+use super::baselines::{About, unwritable};
+use super::{NewBaseline, StoreError, baseline_body};
 use crate::baseline::Baseline;
 
 const FORMAT: &str = "klaxond-baseline";
@@ -32,10 +32,7 @@ struct Export {
 
 /// The content of an export file.
 pub fn export(baseline: &Baseline) -> Result<String, StoreError> {
-    let bytes = body::encode(BODY_FORMAT, baseline).map_err(|detail| StoreError::Unwritable {
-        what: "a baseline",
-        detail,
-    })?;
+    let bytes = baseline_body::encode(baseline).map_err(unwritable)?;
     let export = Export {
         format: FORMAT.to_owned(),
         version: VERSION,
@@ -78,8 +75,7 @@ fn read(text: &str) -> Result<NewBaseline, String> {
             export.crc32
         ));
     }
-    let baseline: Baseline =
-        body::decode(BODY_FORMAT, &bytes).map_err(|error| format!("its body: {error}"))?;
+    let baseline = baseline_body::decode(&bytes).map_err(|error| format!("its body: {error}"))?;
     if About::of(&baseline) != export.baseline {
         return Err("what it says of the baseline is not what is in its body".to_owned());
     }
@@ -165,10 +161,10 @@ mod tests {
         assert!(why_not(&other).contains(r#"its format is "other""#));
         let newer = text.replacen(r#""version":1"#, r#""version":2"#, 1);
         assert!(why_not(&newer).contains("its version is 2, this build reads 1"));
-        let body = text.replace(r#""body":"01"#, r#""body":"02"#);
+        let body = text.replace(r#""body":"02"#, r#""body":"03"#);
         assert!(why_not(&body).contains("the CRC32 of its body is"));
-        assert!(why_not(&text.replace(r#""body":"01"#, r#""body":"0"#)).contains("hexadecimal"));
-        assert!(why_not(&text.replace(r#""body":"01"#, r#""body":"0ä"#)).contains("hexadecimal"));
+        assert!(why_not(&text.replace(r#""body":"02"#, r#""body":"0"#)).contains("hexadecimal"));
+        assert!(why_not(&text.replace(r#""body":"02"#, r#""body":"0ä"#)).contains("hexadecimal"));
         let renamed = text.replace(r#""name":"b""#, r#""name":"c""#);
         assert!(why_not(&renamed).contains("not what is in its body"));
     }

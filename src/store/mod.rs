@@ -31,6 +31,7 @@
 //! Calls block on the disk: from async code, use a blocking thread. A [`Store`] is shared by
 //! reference: writes take turns, and whoever reads baselines or history does not wait for the disk.
 
+mod baseline_body;
 mod baselines;
 mod body;
 mod checkpoint;
@@ -252,9 +253,19 @@ impl Store {
         format: u8,
         what: impl Fn() -> String,
     ) -> Result<Option<T>, StoreError> {
+        self.get_with(key, |bytes| body::decode(format, bytes), what)
+    }
+
+    /// The same of what has formats of its own.
+    fn get_with<T>(
+        &self,
+        key: &[u8],
+        decode: impl Fn(&[u8]) -> Result<T, BodyError>,
+        what: impl Fn() -> String,
+    ) -> Result<Option<T>, StoreError> {
         guarded(&self.path, || {
             body::get(&self.db, key)
-                .and_then(|bytes| bytes.map(|bytes| body::decode(format, &bytes)).transpose())
+                .and_then(|bytes| bytes.map(|bytes| decode(&bytes)).transpose())
                 .map_err(|error| self.unreadable(what(), error))
         })
     }

@@ -87,6 +87,7 @@ pub fn baseline(name: &str) -> Baseline {
                 sd: 1e-300,
             },
         )]),
+        fit: None,
     };
     Baseline {
         name: name.to_owned(),

@@ -6,16 +6,17 @@ pub use values::{Reference, contributions, measures};
 
 use std::collections::BTreeMap;
 
+use serde::de::Error as _;
 use serde::ser::SerializeMap as _;
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Declares the measures in one table, in order of name.
 macro_rules! measures {
     ($($variant:ident $name:literal $unit:ident $needs:ident $most:expr;)*) => {
         /// A named number of a window.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum Measure {
-            $(#[serde(rename = $name)] $variant,)*
+            $($variant,)*
         }
 
         impl Measure {
@@ -116,6 +117,20 @@ impl Measure {
             .iter()
             .copied()
             .find(|measure| measure.name() == name)
+    }
+}
+
+/// By name, so that what is stored does not depend on how many measures there are.
+impl Serialize for Measure {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}
+
+impl<'de> Deserialize<'de> for Measure {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        Self::from_name(&name).ok_or_else(|| D::Error::custom(format!("{name:?} is no measure")))
     }
 }
 

@@ -141,6 +141,16 @@ impl Sliding {
         self.panes.iter().chain(&self.filling)
     }
 
+    /// The panes of the window, oldest first.
+    pub fn closed(&self) -> impl DoubleEndedIterator<Item = &Pane> {
+        self.panes.iter()
+    }
+
+    /// All records of the window.
+    pub fn sum(&self) -> &Summary {
+        &self.sum
+    }
+
     /// Start of the oldest pane held; a record before it can no longer count anywhere.
     pub fn oldest_ms(&self) -> Option<Millis> {
         self.panes().next().map(|pane| pane.start_ms)
