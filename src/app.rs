@@ -257,10 +257,14 @@ pub fn review(spec: &ModelSpec, baseline: &Arc<Baseline>) -> Vec<String> {
             spec.name
         )
     };
-    let reviewed = spec.rules.iter().filter_map(|rule| {
+    let lines = spec.rules.iter().filter_map(|rule| {
         review::review(rule, &spec.window, &yardstick).map(|why| named(why, &rule.name))
     });
-    reviewed.collect()
+    let budgets = spec.budgets.iter().flat_map(|budget| {
+        let reviewed = review::review_budgets(spec.season, &yardstick).into_iter();
+        reviewed.map(|why| named(why, &budget.name))
+    });
+    lines.chain(budgets).collect()
 }
 
 /// That a baseline does not fit, as a sentence.

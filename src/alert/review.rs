@@ -2,6 +2,7 @@
 
 use super::rule::{Comparison, Rule, Threshold};
 use crate::baseline::yardstick::Yardstick;
+use crate::evidence::Season;
 use crate::information::noise::NoiseFloor;
 use crate::window::WindowSpec;
 use crate::window::measures::{Measure, Needs};
@@ -57,6 +58,40 @@ pub fn review(rule: &Rule, window: &WindowSpec, yardstick: &Yardstick) -> Option
             number(line)
         )
     })
+}
+
+/// What is wrong with a rule with a budget on this model; empty when nothing is.
+pub fn review_budgets(season: Option<Season>, yardstick: &Yardstick) -> Vec<String> {
+    let learnt = yardstick.learnt();
+    let Some(fit) = learnt.fit.as_ref().filter(|_| yardstick.detector.is_some()) else {
+        let why = "cannot fire: nothing was fitted to the baseline, which is over one class or was \
+                   stored by an older build; capture or import it again";
+        return vec![why.to_owned()];
+    };
+    let mut said = Vec::new();
+    if learnt.is_provisional() {
+        said.push(
+            "is provisional: the baseline is shorter than a day or of under 200 panes, so that its \
+             budget may not hold"
+                .to_owned(),
+        );
+    }
+    let asked = |season: Option<Season>| season.map_or("none", Season::name);
+    if season != fit.season {
+        said.push(format!(
+            "has no use for season = {:?}: the baseline was learnt with {:?}; capture or import it again",
+            asked(season),
+            asked(fit.season)
+        ));
+    } else if let Some(season) = fit.season.filter(|_| fit.lacks_cycles()) {
+        said.push(format!(
+            "takes one mean for all hours: the baseline is shorter than the {} cycles that season = \
+             {:?} needs",
+            Season::LEAST_CYCLES,
+            season.name()
+        ));
+    }
+    said
 }
 
 /// What the measure is expected to be when nothing has changed.

@@ -1,6 +1,10 @@
 //! What can be asked of baselines, on an open store: the same whether the daemon is asked through
 //! its API or the command line opens the store itself.
 
+mod shown;
+
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -11,9 +15,10 @@ use crate::engine::Engine;
 use crate::engine::output::HistoryEntry;
 use crate::engine::spec::{BaselineSpec, ModelSpec};
 use crate::http::{Ask, Refusal, Stretch};
-use crate::observation::{Millis, StreamKey, rfc3339};
+use crate::observation::{Millis, rfc3339};
 use crate::store::{NewBaseline, Store, StoreError};
-use crate::window::measures::{Measures, measures};
+
+pub use shown::{Shown, ShownEvidence, ShownSight};
 
 /// Why a baseline cannot be had.
 #[derive(Debug, thiserror::Error)]
@@ -87,43 +92,6 @@ pub struct Stored {
     pub active: bool,
 }
 
-/// A baseline version as it is shown.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Shown {
-    pub name: String,
-    pub version: u32,
-    pub active: bool,
-    pub model: String,
-    pub source: Source,
-    pub created: String,
-    pub records: u64,
-    /// Of the first and the last record.
-    pub from: Option<String>,
-    pub to: Option<String>,
-    /// Shorter than a day, or of few panes.
-    pub provisional: bool,
-    /// The baseline's own values of the measures that need none.
-    pub measures: Measures,
-    pub classes: Vec<ShownClass>,
-    /// Records by stream, where there are dimensions.
-    pub streams: Vec<ShownStream>,
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct ShownClass {
-    pub class: String,
-    /// Mean probability.
-    pub probability: f64,
-    /// Share of the records in which it was the most probable.
-    pub chosen: f64,
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct ShownStream {
-    pub stream: StreamKey,
-    pub records: u64,
-}
-
 /// Answers a question on an open store. `live` are the closed panes that are not in its history yet.
 ///
 /// # Errors
@@ -140,7 +108,8 @@ pub fn answer(
         Ask::Show { name, version } => {
             let baseline = find(store, &name, version)?;
             let active = store.active(&name)? == Some(baseline.version);
-            Ok(Done::told(shown(&baseline, active)))
+            let spec = config.models.iter().find(|spec| name_for(spec) == name);
+            Ok(Done::told(shown::shown(&Arc::new(baseline), active, spec)))
         }
         Ask::Export { name, version } => Ok(Done::told(crate::store::export(&find(
             store, &name, version,
@@ -206,51 +175,6 @@ fn model_named<'c>(config: &'c Config, name: &str) -> Result<&'c ModelSpec, Base
                 known: known.join(", "),
             }
         })
-}
-
-fn shown(baseline: &Baseline, active: bool) -> Shown {
-    let summary = &baseline.whole.summary;
-    let records = summary.records();
-    let (from, to) = summary
-        .span()
-        .map(|(from, to)| (rfc3339(from), rfc3339(to)))
-        .unzip();
-    let counts = summary.argmax_counts();
-    let classes = baseline
-        .whole
-        .classes
-        .iter()
-        .zip(summary.mean())
-        .zip(counts);
-    Shown {
-        name: baseline.name.clone(),
-        version: baseline.version,
-        active,
-        model: baseline.model.clone(),
-        source: baseline.source,
-        created: rfc3339(baseline.created_ms),
-        records,
-        from,
-        to,
-        provisional: baseline.is_provisional(),
-        measures: measures(summary, None),
-        classes: classes
-            .map(|((class, probability), count)| ShownClass {
-                class: class.clone(),
-                probability,
-                chosen: count / (records as f64).max(1.0),
-            })
-            .collect(),
-        streams: baseline
-            .streams
-            .iter()
-            .filter(|(key, _)| !key.is_whole())
-            .map(|(key, learnt)| ShownStream {
-                stream: key.clone(),
-                records: learnt.summary.records(),
-            })
-            .collect(),
-    }
 }
 
 /// The name under which a model's baselines are kept.

@@ -15,7 +15,7 @@ use serde_json::Value;
 use super::records::{self, Cadence};
 use super::{Failure, Format, render};
 use crate::alert::diagnosis::{number, percent};
-use crate::app::baselines::{self, Shown, Stored};
+use crate::app::baselines::{self, Shown, ShownEvidence, ShownSight, Stored};
 use crate::baseline::{Baseline, Source};
 use crate::clock;
 use crate::config::{Config, duration};
@@ -401,6 +401,21 @@ fn sketch(shown: &Shown) -> String {
             measure.unit()
         );
     }
+    if let Some(noise) = &shown.noise {
+        let _ = writeln!(
+            text,
+            "\nsampling alone makes, in a window of about {} records\n  kl {}, jeffreys {}, js {} \
+             bits, tv {}",
+            noise.records,
+            number(noise.kl),
+            number(noise.jeffreys),
+            number(noise.js),
+            number(noise.tv)
+        );
+    }
+    if let Some(evidence) = &shown.evidence {
+        sketch_evidence(&mut text, evidence);
+    }
     if !shown.streams.is_empty() {
         let _ = writeln!(text, "\nstreams");
         let mut streams: Vec<_> = shown.streams.iter().collect();
@@ -413,6 +428,83 @@ fn sketch(shown: &Shown) -> String {
         }
     }
     text
+}
+
+fn sketch_evidence(text: &mut String, evidence: &ShownEvidence) {
+    let ShownEvidence {
+        panes,
+        pane_records,
+        entropy_design_effect,
+        greatest_class_design_effect,
+        ..
+    } = evidence;
+    let records = number(*pane_records);
+    let _ = writeln!(
+        text,
+        "\nfitted for budgets of false alarms, to {panes} panes of {records} records"
+    );
+    let _ = writeln!(
+        text,
+        "  batches vary more than independent records would: entropy {} times, a class up to {}",
+        number(*entropy_design_effect),
+        number(*greatest_class_design_effect)
+    );
+    let blocks: Vec<String> = evidence.blocks.iter().map(u64::to_string).collect();
+    if blocks.is_empty() {
+        let _ = writeln!(text, "  too few panes to watch the kl of blocks");
+    } else {
+        let _ = writeln!(text, "  kl of blocks of {} panes", blocks.join(", "));
+    }
+    if let Some(season) = evidence.season {
+        let lacking = if evidence.lacks_cycles {
+            ": shorter than three cycles, so one mean stands for all hours"
+        } else {
+            ""
+        };
+        let _ = writeln!(text, "  season {}{lacking}", season.name());
+    }
+    let mut rule = None;
+    for sight in &evidence.sight {
+        if rule.replace(&sight.rule) != Some(&sight.rule) {
+            let (name, bits) = (&sight.rule, number(sight.budget_bits));
+            let _ = writeln!(
+                text,
+                "\nwhat {name} finds in half of the cases ({bits} bits of evidence; one stream with all of \
+                 this traffic)"
+            );
+        }
+        let _ = writeln!(
+            text,
+            "  within {:>4} windows  {}",
+            sight.within,
+            seen(sight)
+        );
+    }
+}
+
+/// The smallest shifts that are seen.
+fn seen(sight: &ShownSight) -> String {
+    let bits =
+        |shift: Option<f64>, sign| shift.map(|bits| format!("entropy {sign}{} bits", number(bits)));
+    let class = sight.class.as_ref().map(|shift| {
+        format!(
+            "{} {} → {}",
+            shift.class,
+            percent(shift.from),
+            percent(shift.to)
+        )
+    });
+    let parts = [
+        bits(sight.entropy_up, "+"),
+        bits(sight.entropy_down, "-"),
+        class,
+    ];
+    let parts: Vec<String> = parts.into_iter().flatten().collect();
+    if parts.is_empty() {
+        "nothing".to_owned()
+    } else {
+        parts.join(", ")
+    }
 }
 
 /// The model's active baseline; none where there is none.

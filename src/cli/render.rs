@@ -6,6 +6,7 @@ use std::path::Path;
 use anstyle::{AnsiColor, Style};
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::alert::budget::EvidenceInfo;
 use crate::alert::diagnosis::{number, percent};
 use crate::alert::event::{AlertEvent, Status};
 use crate::engine::output::WindowEvent;
@@ -58,6 +59,22 @@ pub fn window(event: &WindowEvent) -> String {
             "  kl {:<8} {}",
             number(kl),
             dim(&format!("noise {}", number(noise)))
+        );
+    }
+    // Of several rules with a budget, the one that is nearest to its alarm.
+    let nearest = event.evidence.values().max_by(|a, b| {
+        let left = |info: &EvidenceInfo| info.bits - info.budget_bits;
+        left(a).total_cmp(&left(b))
+    });
+    if let Some(EvidenceInfo {
+        bits, budget_bits, ..
+    }) = nearest
+    {
+        let _ = write!(
+            line,
+            "  evidence {:<5} {}",
+            number(*bits),
+            dim(&format!("of {} bits", number(*budget_bits)))
         );
     }
     if let Some(share) = value(Measure::RejectedShare).filter(|&share| share > 0.0) {

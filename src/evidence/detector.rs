@@ -134,6 +134,30 @@ impl Detector {
         self.features[feature].at.checked_sub(1)
     }
 
+    /// The baseline's mean of a feature, over all of it where there is a season.
+    pub fn mean(&self, feature: usize) -> f64 {
+        let records: f64 = self.places.iter().map(|place| place.records).sum();
+        let of = |place: &Place| place.means[feature] * place.records / records;
+        self.places.iter().map(of).sum()
+    }
+
+    pub fn variance(&self, feature: usize) -> f64 {
+        self.features[feature].variance
+    }
+
+    pub fn design_effect(&self, feature: usize) -> f64 {
+        self.features[feature].design_effect
+    }
+
+    /// Where the feature is in [`PaneSums`], and how many there are.
+    pub(super) fn place_of(&self, feature: usize) -> usize {
+        self.features[feature].at
+    }
+
+    pub(super) fn places_of_sums(&self) -> usize {
+        self.places[0].log_shares.len() + 1
+    }
+
     pub fn blocks(&self) -> &[BlockFit] {
         &self.blocks
     }

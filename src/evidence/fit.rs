@@ -19,8 +19,10 @@ const LEAST_KL: f64 = 1e-12;
 /// What was fitted to the panes of a baseline.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Fit {
-    /// Panes with records that it was fitted to.
+    /// Panes with records that it was fitted to, as the detector will see them.
     pub panes: u64,
+    /// The mean number of records in one.
+    pub pane_records: f64,
     /// The classes that are bet on one by one, in order.
     pub classes: Vec<u32>,
     /// At least 1 each: of the entropy, then of these classes.
@@ -74,7 +76,8 @@ impl Fit {
             .map(|(&feature, &variance)| means.design_effect(log, feature, variance))
             .collect();
         Some(Self {
-            panes: log.panes,
+            panes: log.panes * panes_each,
+            pane_records: total.records / (log.panes * panes_each) as f64,
             design_effects,
             variances,
             blocks: blocks(log, &means, total.records, panes_each),

@@ -26,6 +26,7 @@
 //! | `fit` | from those to what a detector has to know |
 //! | `detector` | a fit made ready, and the increments of one pane |
 //! | `state` | evidence as it stands, its total, and what moved it |
+//! | `power` | what shift is found within how many panes |
 //! | `quantile` | of the distributions that margins come from |
 //!
 //! Logarithms are natural in here; what leaves for people and programs is in bits.
@@ -33,6 +34,7 @@
 pub mod detector;
 pub mod fit;
 pub mod log;
+mod power;
 mod quantile;
 pub mod state;
 #[cfg(test)]

@@ -49,6 +49,46 @@ const WEIGHTS: [(Channel, f64); 3] = [
     (Channel::Kl, 0.5),
 ];
 
+/// The share of the mixture that bets on one direction of a feature have together; none where the
+/// feature's channel is not watched.
+pub(super) fn feature_share(detector: &Detector, feature: usize, watch: Watch) -> Option<f64> {
+    let classes = detector.features().saturating_sub(1);
+    let own = if feature == 0 {
+        Channel::Entropy
+    } else {
+        Channel::Classes
+    };
+    let (weight, features) = shares(classes, detector.blocks().len(), watch)
+        .find(|(channel, _)| *channel == own)
+        .map(|(channel, weight)| {
+            (
+                weight,
+                if channel == Channel::Entropy {
+                    1
+                } else {
+                    classes
+                },
+            )
+        })?;
+    Some(weight / (features * Direction::BOTH.len()) as f64)
+}
+
+/// The channels that are watched and there, and their shares of the mixture.
+fn shares(classes: usize, blocks: usize, watch: Watch) -> impl Iterator<Item = (Channel, f64)> {
+    let there = move |channel| match channel {
+        Channel::Entropy => watch.entropy,
+        Channel::Classes => watch.classes && classes > 0,
+        Channel::Kl => watch.kl && blocks > 0,
+    };
+    let watched = move || {
+        WEIGHTS
+            .into_iter()
+            .filter(move |(channel, _)| there(*channel))
+    };
+    let whole: f64 = watched().map(|(_, weight)| weight).sum();
+    watched().map(move |(channel, weight)| (channel, weight / whole))
+}
+
 /// Evidence of change in one stream, for one rule.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Evidence {
@@ -166,13 +206,6 @@ impl Evidence {
     /// What it amounts to; none before the first pane.
     pub fn read(&self, detector: &Detector, watch: Watch) -> Option<Reading> {
         let classes = self.features.len().saturating_sub(1);
-        let there = |channel| match channel {
-            Channel::Entropy => watch.entropy && !self.features.is_empty(),
-            Channel::Classes => watch.classes && classes > 0,
-            Channel::Kl => watch.kl && !self.blocks.is_empty(),
-        };
-        let watched = || WEIGHTS.iter().filter(|(channel, _)| there(*channel));
-        let whole: f64 = watched().map(|(_, weight)| weight).sum();
         let mut sum = LogSum::default();
         let mut most: Option<Reading> = None;
         let mut count = |nats: f64, channel, direction, class| {
@@ -186,8 +219,7 @@ impl Evidence {
                 });
             }
         };
-        for &(channel, weight) in watched() {
-            let weight = weight / whole;
+        for (channel, weight) in shares(classes, self.blocks.len(), watch) {
             match channel {
                 Channel::Kl => {
                     let each = (weight / (self.blocks.len() * BLOCK_BETS) as f64).ln();

@@ -312,3 +312,46 @@ fn block_lengths_go_on_in_fours() {
     let lengths: Vec<u64> = (0..6).map(block_length).collect();
     assert_eq!(lengths, [1, 4, 12, 48, 192, 768]);
 }
+
+/// Panes of the baseline itself, drawn at random, each record's entropy a little greater: with the
+/// smallest shift that is said to be found within 20 panes, half of 40 runs find it within 20.
+#[test]
+fn the_smallest_shift_is_found_in_the_panes_that_it_is_said_to_take() {
+    let [baseline, _] = panes_of_rows();
+    let detector = detector(&baseline);
+    let entropy = Watch {
+        entropy: true,
+        classes: false,
+        kl: false,
+    };
+    let line_nats = 8640_f64.ln();
+    // The mixture of all channels gives the entropy up an eighth, where it alone has half.
+    let alone = line_nats - 4_f64.ln();
+    let shift = detector
+        .smallest_shift(0, Direction::Up, 20, 100.0, line_nats)
+        .unwrap();
+    let mut random = fastrand::Rng::with_seed(3);
+    let mut found: Vec<usize> = Vec::new();
+    for _ in 0..40 {
+        let mut evidence = Evidence::new(&detector);
+        let took = (1..).find(|_| {
+            let mut pane = baseline[random.usize(..baseline.len())].clone();
+            pane.squares[0] += 2.0 * shift * pane.sums[0] + pane.records * shift * shift;
+            pane.sums[0] += pane.records * shift;
+            evidence.step(&detector, entropy, 0, &pane);
+            evidence.read(&detector, entropy).unwrap().nats >= alone
+        });
+        found.extend(took);
+    }
+    found.sort_unstable();
+    assert!((14..=26).contains(&found[20]), "{found:?}");
+    // A larger shift is found sooner, and none is found by a single record.
+    let sooner = detector
+        .smallest_shift(0, Direction::Up, 5, 100.0, line_nats)
+        .unwrap();
+    assert!(sooner > shift);
+    assert_eq!(
+        detector.smallest_shift(0, Direction::Up, 1, 1.0, line_nats),
+        None
+    );
+}

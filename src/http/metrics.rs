@@ -128,7 +128,8 @@ impl Collector for Shown {
         }
         self.rejected(&mut encoder)?;
         self.alerts(&mut encoder)?;
-        self.measures(&mut encoder)
+        self.measures(&mut encoder)?;
+        self.evidence(&mut encoder)
     }
 }
 
@@ -233,6 +234,46 @@ impl Shown {
         }
         measures.encode(encoder)?;
         ends.encode(encoder)
+    }
+
+    fn evidence(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let mut bits = Family::new(
+            "klaxond_evidence_bits",
+            "Evidence of change that a rule with a budget has, log2 of odds",
+        );
+        let mut budgets = Family::new(
+            "klaxond_evidence_budget_bits",
+            "Where the evidence of a rule with a budget alarms, log2 of odds",
+        );
+        let mut provisional = Family::new(
+            "klaxond_baseline_provisional",
+            "Whether the baseline of a stream is too short for its budgets to hold",
+        );
+        for model in &self.0.status.models {
+            for stream in &model.streams {
+                let Some(latest) = &stream.latest else {
+                    continue;
+                };
+                let mut labels = of_model(model);
+                labels.push(("stream", stream.key.to_string()));
+                if let Some(baseline) = &latest.baseline {
+                    let value = ConstGauge::new(i64::from(baseline.provisional));
+                    provisional.samples.push((labels.clone(), value));
+                }
+                for (rule, info) in &latest.evidence {
+                    let mut labels = labels.clone();
+                    labels.push(("rule", rule.clone()));
+                    bits.samples
+                        .push((labels.clone(), ConstGauge::new(info.bits)));
+                    budgets
+                        .samples
+                        .push((labels, ConstGauge::new(info.budget_bits)));
+                }
+            }
+        }
+        bits.encode(encoder)?;
+        budgets.encode(encoder)?;
+        provisional.encode(encoder)
     }
 }
 

@@ -127,6 +127,9 @@ fn stream(stream: &StreamStatus) -> Value {
         insert(&mut value, "baseline", latest.baseline.as_ref());
         value["measures"] = json!(latest.measures);
         value["classes"] = json!(latest.classes);
+        if !latest.evidence.is_empty() {
+            value["evidence"] = json!(latest.evidence);
+        }
     }
     let alert = |(rule, state): &(String, AlertState)| {
         let mut value = json!({ "rule": rule, "state": state.name() });
