@@ -283,7 +283,12 @@ impl Daemon<'_> {
     ) -> Result<Option<()>, anyhow::Error> {
         let identity = self.store.start_over()?;
         tracing::warn!(store = identity, "rebuilding the state from Kafka");
-        if self.config.models.iter().any(|model| !model.budgets.is_empty()) {
+        if self
+            .config
+            .models
+            .iter()
+            .any(|model| !model.budgets.is_empty())
+        {
             tracing::warn!("evidence for budgets of false alarms begins anew");
         }
         pulse.start(identity, self.clock.now());

@@ -7,6 +7,7 @@ mod alerts;
 mod bad_input;
 mod baselines;
 mod broker;
+mod budgets;
 mod chaos;
 mod command;
 mod daemon;
