@@ -58,8 +58,47 @@ impl Status {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Diagnosis {
     pub summary: String,
+    /// None when the alert is over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<Cause>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub classes: Vec<ClassShift>,
+}
+
+/// What the measures show to have happened, for a program to branch on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cause {
+    /// Classes are more or less frequent; the certainty of each record has moved less, or not at
+    /// all.
+    NewClassMix,
+    /// The shares are the baseline's, of other classes.
+    ClassesReordered,
+    /// Entropy is up, and the members of the ensemble disagree more.
+    UnknownInputs,
+    /// Entropy is up, and the members of the ensemble agree on it.
+    NoisyInputs,
+    /// Entropy is up, and nothing shows whether the inputs are unknown or noisy, or the outputs
+    /// softened.
+    LessCertain,
+    /// Entropy is down, and the classes are told apart as before or better.
+    MoreCertain,
+    /// One class for almost every record.
+    OneAnswer,
+    /// Almost the same distribution for every record.
+    InputsIgnored,
+    /// One value of a tag explains most of the shift.
+    Segment,
+    /// Other classes, refused records, another rate, late records, silence.
+    ProducerChanged,
+    /// Records were gone from their topic before they were read.
+    RecordsLost,
+    /// Something moved, and the measures do not say what.
+    Unclear,
+    /// Nothing moved clear of noise.
+    WithinNoise,
+    /// There is nothing to compare with.
+    NoBaseline,
 }
 
 /// One class's part in a shift.

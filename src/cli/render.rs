@@ -104,10 +104,36 @@ pub fn alert(event: &AlertEvent) -> String {
         bold(&format!("{}/{}", event.model, event.rule)),
         event.stream,
     );
-    for sentence in event.diagnosis.summary.split("; ") {
-        let _ = write!(text, "\n          {sentence}");
+    let firing = event.status == Status::Firing;
+    for (at, sentence) in event.diagnosis.summary.split("; ").enumerate() {
+        let lines = wrapped(sentence).join("\n            ");
+        // What the rule saw comes first, and then the news.
+        let lines = match at {
+            1 if firing => bold(&lines),
+            _ => lines,
+        };
+        let _ = write!(text, "\n          {lines}");
     }
     text
+}
+
+/// Lines of whole words.
+fn wrapped(sentence: &str) -> Vec<String> {
+    const MOST_CHARS: usize = 96;
+    let mut lines = vec![String::new()];
+    for word in sentence.split(' ') {
+        let last = lines.len() - 1;
+        let line = &mut lines[last];
+        if line.is_empty() {
+            line.push_str(word);
+        } else if line.chars().count() + 1 + word.chars().count() <= MOST_CHARS {
+            line.push(' ');
+            line.push_str(word);
+        } else {
+            lines.push(word.to_owned());
+        }
+    }
+    lines
 }
 
 /// `10:00:10` of `2026-11-23T10:00:10.000Z`.

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::output::{Output, WindowEvent};
 use crate::alert::budget::EvidenceInfo;
-use crate::alert::diagnosis::{self, class_shifts};
+use crate::alert::diagnosis::{self, Facts, class_shifts};
 use crate::alert::event::{
     AlertEvent, BaselineInfo, ClassShift, Diagnosis, Status, WindowInfo, event_id, fingerprint,
 };
@@ -38,6 +38,8 @@ pub struct Measured {
     pub window: Option<WindowInfo>,
     pub baseline: Option<BaselineInfo>,
     pub records: u64,
+    /// How much event time the window covers; none where the stream began within it.
+    pub length_ms: Option<Millis>,
     pub measures: Measures,
     pub classes: Vec<ClassShift>,
     /// Of rules with a budget, by rule.
@@ -69,6 +71,7 @@ impl Measured {
             }),
             baseline: yardstick.map(baseline_info),
             records: window.summary.records(),
+            length_ms: window.complete.then_some(window.end_ms - window.start_ms),
             measures: values,
             classes: yardstick.map_or(Vec::new(), |y| class_shifts(window.summary, y)),
         }
@@ -85,8 +88,29 @@ impl Measured {
             window: None,
             baseline: None,
             records,
+            length_ms: None,
             measures: values,
             classes: Vec::new(),
+        }
+    }
+
+    /// What a diagnosis is made from.
+    pub(super) fn facts<'a>(
+        &'a self,
+        stream: &'a StreamKey,
+        yardstick: Option<&'a Yardstick>,
+    ) -> Facts<'a> {
+        Facts {
+            stream,
+            measures: &self.measures,
+            yardstick,
+            classes: &self.classes,
+            length_ms: self.length_ms,
+            rejections: &[],
+            segments: &[],
+            ensemble: None,
+            estimated_accuracy: None,
+            channel: None,
         }
     }
 
@@ -155,9 +179,7 @@ pub fn step(
         Transition::Fired { starts_ms } => diagnosis::firing(
             rule,
             diagnosis::condition(rule, value, lines.threshold, starts_ms),
-            &measured.measures,
-            yardstick,
-            measured.classes.clone(),
+            &measured.facts(stream, yardstick),
         ),
         Transition::Resolved { starts_ms, .. } => diagnosis::resolved(
             rule.subject(),

@@ -14,7 +14,7 @@ use super::output::Output;
 use super::spec::ModelSpec;
 use super::state::StreamState;
 use crate::alert::budget::{self, Budget, Crowd, EvidenceInfo};
-use crate::alert::diagnosis;
+use crate::alert::diagnosis::{self, Facts};
 use crate::alert::state::{AlertState, Lines, Sign, Transition};
 use crate::baseline::yardstick::Yardstick;
 use crate::evidence::PaneSums;
@@ -206,13 +206,13 @@ impl StreamState {
                 );
                 let provisional = yardstick.learnt().is_provisional();
                 let promise = budget::promise(budget, verdict.sharers, provisional);
-                diagnosis::changed(
-                    said,
-                    promise,
-                    &measured.measures,
-                    yardstick,
-                    measured.classes.clone(),
-                )
+                let reading = &verdict.reading;
+                let channel = format!("{} {}", reading.channel.name(), reading.direction.name());
+                let facts = Facts {
+                    channel: Some(&channel),
+                    ..measured.facts(key, Some(yardstick))
+                };
+                diagnosis::changed(&said, &promise, &facts)
             }
             Transition::Resolved { starts_ms, .. } => diagnosis::resolved(
                 budget.subject(),

@@ -185,6 +185,12 @@ impl Summary {
         self.per_record(self.scalars.entropy)
     }
 
+    /// The population variance of the records' entropies, in bits², at least 0.
+    pub fn entropy_variance(&self) -> f64 {
+        let mean = self.entropy();
+        (self.per_record(self.scalars.entropy_squares) - mean * mean).max(0.0)
+    }
+
     /// Mean largest probability.
     pub fn confidence(&self) -> f64 {
         self.per_record(self.scalars.confidence)
