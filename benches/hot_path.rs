@@ -211,7 +211,9 @@ mod kernels {
     #[divan::bench(args = CLASSES)]
     fn summary_add(bencher: Bencher, classes: usize) {
         let mut summary = Summary::new(classes);
-        kernel(bencher, classes, move |p| summary.add(p, START_MS));
+        kernel(bencher, classes, move |p| {
+            summary.add(p, START_MS);
+        });
     }
 
     #[divan::bench(args = CLASSES)]
@@ -359,6 +361,7 @@ fn model(format: Format) -> ModelSpec {
         min_baseline_records: 1_000,
         forget_streams_after_ms: 86_400_000,
         rules: Vec::<Rule>::new(),
+        review: None,
         limits: ModelLimits {
             streams: 1_000,
             open_panes: 1_000,

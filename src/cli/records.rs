@@ -117,6 +117,7 @@ pub fn learn(
     let teacher = ModelSpec {
         baseline: forever,
         rules: Vec::new(),
+        review: None,
         ..file_spec(spec)
     };
     let mut engine = Engine::new(vec![teacher], None);

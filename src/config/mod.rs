@@ -9,6 +9,7 @@
 pub mod duration;
 mod model;
 mod reader;
+mod review;
 mod rule;
 mod sections;
 #[cfg(test)]

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::duration;
 use super::reader::Reader;
+use super::review;
 use super::rule;
 use super::sections::topic_name;
 use crate::decode::{DecoderSpec, DimensionSource, Format, Kind, parse_pointer};
@@ -109,6 +110,7 @@ pub fn read(table: Reader<'_>, name: &str, defaults: &Defaults) -> Option<ModelS
         baseline: &baseline,
     };
     let rules = rule::read_all(&table, &context);
+    let review = review::read(&table, &context);
     table.finish();
     Some(ModelSpec {
         name: name.to_owned(),
@@ -123,6 +125,7 @@ pub fn read(table: Reader<'_>, name: &str, defaults: &Defaults) -> Option<ModelS
         min_baseline_records: own.min_baseline_records,
         forget_streams_after_ms: own.forget_streams_after_ms,
         rules,
+        review,
         limits: own.limits,
     })
 }

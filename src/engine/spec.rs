@@ -24,7 +24,34 @@ pub struct ModelSpec {
     pub forget_streams_after_ms: Millis,
     /// With the automatic `rejected` rule.
     pub rules: Vec<Rule>,
+    /// Which records are referred for review; none: none are.
+    pub review: Option<ReviewSpec>,
     pub limits: ModelLimits,
+}
+
+/// Which records are referred for review, and how many: see [`super::review`].
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ReviewSpec {
+    pub line: ReviewLine,
+    pub rate: Rate,
+}
+
+/// Records with a greater entropy are uncertain.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum ReviewLine {
+    /// Bits.
+    Above(f64),
+    /// This quantile, between 0 and 1, of the record entropies of the stream's baseline.
+    Quantile(f64),
+}
+
+/// At most so many records in each period of event time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    /// At least 1.
+    pub records: u64,
+    /// At least 1.
+    pub period_ms: Millis,
 }
 
 /// Where a model's baseline comes from.

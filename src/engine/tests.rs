@@ -55,6 +55,7 @@ pub(super) fn spec(window: WindowSpec) -> ModelSpec {
             rule("unsure-all", Measure::Entropy, 0.8, Scope::Whole),
             rule("moved", Measure::Kl, 0.02, Scope::Streams),
         ],
+        review: None,
         limits: ModelLimits {
             streams: 3,
             open_panes: 1_000,
@@ -82,6 +83,7 @@ fn published() -> Option<Published> {
         group: "g".to_owned(),
         windows: true,
         dead_letters: true,
+        reviews: true,
     })
 }
 
@@ -224,6 +226,7 @@ fn collect(
             }
             Output::History(entry) => format!("{entry:?}"),
             Output::Rejected(rejected) => format!("{rejected:?}"),
+            Output::Referred(referred) => format!("{referred:?}"),
         });
     }
 }
