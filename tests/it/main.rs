@@ -19,5 +19,6 @@ mod recovery;
 mod reference;
 mod replay;
 mod restarts;
+mod review;
 mod store_faults;
 mod takeover;
