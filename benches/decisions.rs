@@ -109,6 +109,7 @@ fn checkpoint(bencher: Bencher, (streams, classes): (usize, usize)) {
         group: "bench".to_owned(),
         windows: true,
         dead_letters: true,
+        reviews: true,
     };
     let mut engine = Engine::new(vec![spec(streams, vec![budget()])], Some(published));
     let mut traffic = Traffic::new(streams, classes);
@@ -289,6 +290,7 @@ fn spec(streams: usize, budgets: Vec<Budget>) -> ModelSpec {
             rule("drifted", Measure::Kl, 1.0),
         ],
         budgets,
+        review: None,
         limits: ModelLimits {
             streams,
             open_panes: 1_000,

@@ -211,7 +211,9 @@ mod kernels {
     #[divan::bench(args = CLASSES)]
     fn summary_add(bencher: Bencher, classes: usize) {
         let mut summary = Summary::new(classes);
-        kernel(bencher, classes, move |p| summary.add(p, START_MS));
+        kernel(bencher, classes, move |p| {
+            summary.add(p, START_MS);
+        });
     }
 
     #[divan::bench(args = CLASSES)]
@@ -361,6 +363,7 @@ fn model(format: Format) -> ModelSpec {
         rules: Vec::<Rule>::new(),
         budgets: Vec::new(),
         season: None,
+        review: None,
         limits: ModelLimits {
             streams: 1_000,
             open_panes: 1_000,

@@ -38,7 +38,7 @@ use crate::baseline::yardstick::Yardstick;
 use crate::clock::{Clock, Machine};
 use crate::config::Config;
 use crate::engine::output::Output;
-use crate::engine::spec::{BaselineSpec, ModelSpec};
+use crate::engine::spec::{BaselineSpec, ModelSpec, ReviewLine};
 use crate::http::{self, Call, Hub, Phase, View};
 use crate::kafka::{Cluster, KafkaError};
 use crate::observation::StreamKey;
@@ -149,7 +149,7 @@ impl Daemon<'_> {
     /// Every topic that is written.
     fn output_topics(&self) -> Vec<String> {
         let output = &self.config.output;
-        let optional = [&output.windows, &output.dead_letter];
+        let optional = [&output.windows, &output.dead_letter, &output.review];
         let optional = optional.into_iter().flatten();
         [&output.alerts]
             .into_iter()
@@ -264,7 +264,18 @@ pub fn review(spec: &ModelSpec, baseline: &Arc<Baseline>) -> Vec<String> {
         let reviewed = review::review_budgets(spec.season, &yardstick).into_iter();
         reviewed.map(|why| named(why, &budget.name))
     });
-    lines.chain(budgets).collect()
+    let median_bits = yardstick.summary().histogram().quantile(0.5);
+    let referral = match spec.review.map(|review| review.line) {
+        Some(ReviewLine::Above(line)) if median_bits.is_some_and(|median| median > line) => {
+            Some(format!(
+                "model {}: most records of baseline {} version {} are above review.above = {line}: \
+                 which are referred is up to the rate alone",
+                spec.name, baseline.name, baseline.version
+            ))
+        }
+        _ => None,
+    };
+    lines.chain(budgets).chain(referral).collect()
 }
 
 /// That a baseline does not fit, as a sentence.
@@ -277,10 +288,14 @@ fn other_classes(model: &str, name: &str, version: u32) -> String {
 
 /// What a model lacks without its baseline, as a sentence; none where it needs none.
 pub fn lacking(spec: &ModelSpec) -> Option<String> {
+    let refers = match spec.review.map(|review| review.line) {
+        Some(ReviewLine::Quantile(_)) => " and nothing is referred for review",
+        Some(ReviewLine::Above(_)) | None => "",
+    };
     match &spec.baseline {
         BaselineSpec::Named(name) => Some(format!(
             "model {}: the store has no active version of baseline {name}; what is measured against \
-             it is absent until one is captured or imported",
+             it is absent{refers} until one is captured or imported",
             spec.name
         )),
         BaselineSpec::None | BaselineSpec::Learn { .. } => None,

@@ -14,7 +14,7 @@
 //!    └─────────────┬──────────────┘                               engine, second half
 //!                  │ checkpoint: state, positions, outbox         store: one sled batch
 //!                  ▼
-//!       outbox ──► alerts, windows, dead letters                  kafka: Publisher, one transaction
+//!       outbox ──► alerts, windows, dead letters, review records  kafka: Publisher, one transaction
 //! ```
 //!
 //! Three ideas hold it together:

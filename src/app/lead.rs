@@ -264,7 +264,10 @@ impl Daemon<'_> {
                     baseline: (**baseline).clone(),
                     activate: true,
                 }),
-                Output::Window(_) | Output::Alert(_) | Output::Rejected(_) => {}
+                Output::Window(_)
+                | Output::Alert(_)
+                | Output::Rejected(_)
+                | Output::Referred(_) => {}
             }
         }
         self.checkpoint(lead, writes)?;
@@ -314,6 +317,14 @@ impl Daemon<'_> {
                 reason = %refused.rejection.reason,
                 "refused: {}",
                 refused.rejection.detail
+            ),
+            Output::Referred(referred) => tracing::debug!(
+                model = referred.model,
+                topic = referred.topic,
+                partition = referred.partition,
+                offset = referred.offset,
+                "for review: {}",
+                referred.detail
             ),
             Output::Window(_) | Output::History(_) => {}
         }

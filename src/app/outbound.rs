@@ -11,15 +11,16 @@ use crate::clock::Instant;
 use crate::config::Config;
 use crate::config::valid::OutputConfig;
 use crate::engine::outbox::{Entry, Publication};
+use crate::engine::review::UNCERTAIN;
 use crate::engine::{Engine, TopicPartition};
 use crate::kafka::{
-    DeadLetter, KafkaError, Marker, Message, Outcome, OwnedRecord, Positions, Record, Reread,
-    Status, Step, Watermarks, dead_letter,
+    Copied, KafkaError, Marker, Message, Outcome, OwnedRecord, Positions, Record, Reread, Status,
+    Step, Watermarks, copy_of,
 };
 
 use super::outside::{Kafka, Publisher};
 
-/// Dead letters of one step whose records have to be read again: all are held at once.
+/// Dead letters and review records of one step that have to be read again: all are held at once.
 const MOST_REREAD: usize = 64;
 
 /// A record's place.
@@ -42,7 +43,7 @@ pub struct Outbound {
     publisher: Box<dyn Publisher>,
     store: String,
     beat: u64,
-    /// Refused records whose dead letters are not out.
+    /// Records whose dead letters or review records are not out.
     held: BTreeMap<Place, OwnedRecord>,
     held_bytes: usize,
     /// What the last checkpoint covers.
@@ -97,11 +98,8 @@ impl Outbound {
         self.publisher.outcome(timeout)
     }
 
-    /// Keeps a refused record, so that it need not be read again.
+    /// Keeps a record that is to be published again, so that it need not be read again.
     pub fn hold(&mut self, record: &Record<'_>) {
-        if self.topics.dead_letter.is_none() {
-            return;
-        }
         let at = TopicPartition {
             topic: record.at.topic.to_owned(),
             partition: record.at.partition,
@@ -135,7 +133,7 @@ impl Outbound {
             Ok(outputs) => outputs,
             Err(error) => {
                 if self.problem.as_ref() != Some(&error) && !error.is_transient() {
-                    tracing::warn!(%error, "refused records cannot be read again yet");
+                    tracing::warn!(%error, "records to be published cannot be read again yet");
                 }
                 self.problem = Some(error);
                 return false;
@@ -178,7 +176,7 @@ impl Outbound {
             .entries()
             .take_while(|entry| entry.number <= number)
         {
-            if let Some(place) = place(entry)
+            if let Some(place) = self.place(entry)
                 && let Some(record) = self.held.remove(&place)
             {
                 self.held_bytes -= record.bytes();
@@ -219,8 +217,9 @@ impl Outbound {
     fn next_entries<'e>(&self, engine: &'e Engine) -> Vec<&'e Entry> {
         let mut to_reread = 0;
         let fits = |entry: &&Entry| {
-            let is_away = place(entry).is_some_and(|place| !self.held.contains_key(&place));
-            to_reread += usize::from(is_away && self.topics.dead_letter.is_some());
+            let place = self.place(entry);
+            let is_away = place.is_some_and(|place| !self.held.contains_key(&place));
+            to_reread += usize::from(is_away);
             to_reread <= MOST_REREAD
         };
         engine.outbox().entries().take_while(fits).collect()
@@ -228,17 +227,15 @@ impl Outbound {
 
     fn messages(&self, entries: &[&Entry]) -> Result<Vec<Message>, KafkaError> {
         let mut away: BTreeMap<Place, Option<OwnedRecord>> = BTreeMap::new();
-        if self.topics.dead_letter.is_some() {
-            let places = entries.iter().filter_map(|entry| place(entry));
-            let wanted: Vec<Place> = places.filter(|p| !self.held.contains_key(p)).collect();
-            let found = self.kafka.reread(&wanted)?;
-            for (place, found) in wanted.into_iter().zip(found) {
-                let record = match found {
-                    Reread::Found(record) => Some(record),
-                    Reread::Gone => None,
-                };
-                away.insert(place, record);
-            }
+        let places = entries.iter().filter_map(|entry| self.place(entry));
+        let wanted: Vec<Place> = places.filter(|p| !self.held.contains_key(p)).collect();
+        let found = self.kafka.reread(&wanted)?;
+        for (place, found) in wanted.into_iter().zip(found) {
+            let record = match found {
+                Reread::Found(record) => Some(record),
+                Reread::Gone => None,
+            };
+            away.insert(place, record);
         }
         let message = |entry: &&Entry| self.message(entry, &away);
         Ok(entries.iter().filter_map(message).collect())
@@ -280,38 +277,74 @@ impl Outbound {
                 offset,
                 rejection,
             } => {
-                let to = self.topics.dead_letter.as_ref()?;
-                let (partition, offset) = (*partition, *offset);
-                let letter = DeadLetter {
+                let copied = Copied {
                     model,
                     topic,
-                    partition,
-                    offset,
-                    rejection,
+                    partition: *partition,
+                    offset: *offset,
+                    reason: rejection.reason.name(),
+                    detail: &rejection.detail,
+                    entropy_bits: None,
                 };
-                let place = place(entry)?;
-                let held = self.held.get(&place).or_else(|| away.get(&place)?.as_ref());
-                Some(dead_letter(to, letter, held.cloned()))
+                let original = self.original(entry, away)?;
+                Some(copy_of(self.topics.dead_letter.as_ref()?, copied, original))
+            }
+            Publication::Review {
+                model,
+                topic,
+                partition,
+                offset,
+                entropy_bits,
+                detail,
+            } => {
+                let copied = Copied {
+                    model,
+                    topic,
+                    partition: *partition,
+                    offset: *offset,
+                    reason: UNCERTAIN,
+                    detail,
+                    entropy_bits: Some(*entropy_bits),
+                };
+                let original = self.original(entry, away)?;
+                Some(copy_of(self.topics.review.as_ref()?, copied, original))
             }
         }
     }
-}
 
-/// Where the record of a dead letter is; none for other entries.
-fn place(entry: &Entry) -> Option<Place> {
-    match &entry.publication {
-        Publication::DeadLetter {
-            topic,
+    /// The record that an entry is to be a copy of, the inner none where it is gone from its topic.
+    fn original(
+        &self,
+        entry: &Entry,
+        away: &BTreeMap<Place, Option<OwnedRecord>>,
+    ) -> Option<Option<OwnedRecord>> {
+        let place = self.place(entry)?;
+        let held = self.held.get(&place).or_else(|| away.get(&place)?.as_ref());
+        Some(held.cloned())
+    }
+
+    /// Where the record is that an entry is to be a copy of; none for other entries, and where the
+    /// topic it was for is no longer configured.
+    fn place(&self, entry: &Entry) -> Option<Place> {
+        let (to, topic, &partition, &offset) = match &entry.publication {
+            Publication::DeadLetter {
+                topic,
+                partition,
+                offset,
+                ..
+            } => (&self.topics.dead_letter, topic, partition, offset),
+            Publication::Review {
+                topic,
+                partition,
+                offset,
+                ..
+            } => (&self.topics.review, topic, partition, offset),
+            Publication::Alert { .. } | Publication::Window { .. } => return None,
+        };
+        let at = TopicPartition {
+            topic: topic.clone(),
             partition,
-            offset,
-            ..
-        } => {
-            let at = TopicPartition {
-                topic: topic.clone(),
-                partition: *partition,
-            };
-            Some((at, *offset))
-        }
-        Publication::Alert { .. } | Publication::Window { .. } => None,
+        };
+        to.is_some().then_some((at, offset))
     }
 }

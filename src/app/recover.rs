@@ -163,6 +163,7 @@ impl Daemon<'_> {
             group: self.config.kafka.group.clone(),
             windows: output.windows.is_some(),
             dead_letters: output.dead_letter.is_some(),
+            reviews: output.review.is_some(),
         };
         let mut engine = Engine::new(self.config.models.clone(), Some(published));
         for at in partitions {
@@ -357,7 +358,15 @@ impl Daemon<'_> {
                     low.into_iter().map(from).collect()
                 }
             };
-            for (at, position) in before {
+            // What the period at hand has spent of what may be referred for review.
+            let spent = match model.review {
+                Some(review) => {
+                    let from_ms = to_ms - review.rate.period_ms;
+                    self.kafka.offsets_at(&partitions, from_ms)?
+                }
+                None => Positions::new(),
+            };
+            for (at, position) in before.into_iter().chain(spent) {
                 if let Some(start) = start.get_mut(&at) {
                     *start = position.min(*start);
                 }

@@ -30,13 +30,13 @@ impl Yardstick {
         classes: &[String],
         min_records: u64,
     ) -> Option<Self> {
-        let (stream, learnt) = match own_part(baseline, stream, min_records) {
-            Some(own) => (stream.clone(), own),
-            None => (StreamKey::whole(), &baseline.whole),
+        let learnt = part_for(baseline, stream, classes, min_records)?;
+        let is_own = own_part(baseline, stream, min_records).is_some();
+        let stream = if is_own {
+            stream.clone()
+        } else {
+            StreamKey::whole()
         };
-        if learnt.classes != classes || learnt.summary.records() == 0 {
-            return None;
-        }
         Some(Self {
             baseline: Arc::clone(baseline),
             stream,
@@ -87,7 +87,7 @@ impl Yardsticks {
         }
     }
 
-    pub fn baseline(&self) -> &Baseline {
+    pub fn baseline(&self) -> &Arc<Baseline> {
         &self.baseline
     }
 
@@ -104,6 +104,18 @@ impl Yardsticks {
         }
         Some(made)
     }
+}
+
+/// What a stream of these classes is measured against: its own part of the baseline where that has so
+/// many records, else the whole's. None where that is over other classes, or of no records.
+pub fn part_for<'b>(
+    baseline: &'b Baseline,
+    stream: &StreamKey,
+    classes: &[String],
+    min_records: u64,
+) -> Option<&'b Learnt> {
+    let learnt = own_part(baseline, stream, min_records).unwrap_or(&baseline.whole);
+    (learnt.classes == classes && learnt.summary.records() > 0).then_some(learnt)
 }
 
 fn own_part<'b>(

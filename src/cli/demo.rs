@@ -206,6 +206,6 @@ fn show(output: &Output) {
                 baseline.whole.summary.records()
             ))
         ),
-        Output::Rejected(_) | Output::History(_) => {}
+        Output::Rejected(_) | Output::Referred(_) | Output::History(_) => {}
     }
 }

@@ -118,6 +118,7 @@ pub fn learn(
         baseline: forever,
         rules: Vec::new(),
         budgets: Vec::new(),
+        review: None,
         ..file_spec(spec)
     };
     let mut engine = Engine::new(vec![teacher], None);

@@ -1,4 +1,5 @@
-//! `klaxond replay`: records from a file through the same engine, windows and alerts as JSON lines.
+//! `klaxond replay`: records from a file through the same engine, windows and alerts as JSON lines;
+//! with `review`, so are the records that would be referred.
 
 use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
@@ -12,6 +13,7 @@ use crate::baseline::Source;
 use crate::clock;
 use crate::config::duration;
 use crate::engine::output::Output;
+use crate::engine::review::UNCERTAIN;
 use crate::observation::Millis;
 
 #[derive(Debug, clap::Args)]
@@ -79,6 +81,13 @@ fn write(out: &mut impl Write, output: &Output, format: Format) -> Result<(), Fa
                 r#"{{"type":"rejected","reason":"{reason}","line":{number}}}"#
             )?;
         }
+        (Format::Json, Output::Referred(referred)) => {
+            let (entropy, number) = (referred.entropy_bits, referred.offset + 1);
+            writeln!(
+                out,
+                r#"{{"type":"review","reason":"{UNCERTAIN}","entropy":{entropy},"line":{number}}}"#
+            )?;
+        }
         (Format::Text, Output::Window(event)) => writeln!(out, "{}", render::window(event))?,
         (Format::Text, Output::Alert(event)) => writeln!(out, "{}", render::alert(event))?,
         (Format::Text, Output::Rejected(refused)) => {
@@ -88,6 +97,10 @@ fn write(out: &mut impl Write, output: &Output, format: Format) -> Result<(), Fa
                 "line {number} refused: {}: {}",
                 rejection.reason, rejection.detail
             )?;
+        }
+        (Format::Text, Output::Referred(referred)) => {
+            let number = referred.offset + 1;
+            writeln!(out, "line {number} for review: {}", referred.detail)?;
         }
         (_, Output::History(_) | Output::Learnt(_)) => {}
     }

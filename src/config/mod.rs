@@ -10,6 +10,7 @@ mod budget;
 pub mod duration;
 mod model;
 mod reader;
+mod review;
 mod rule;
 mod sections;
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::budget;
 use super::duration;
 use super::reader::Reader;
+use super::review;
 use super::rule;
 use super::sections::topic_name;
 use crate::alert::budget::Allowance;
@@ -118,6 +119,7 @@ pub fn read(table: Reader<'_>, name: &str, defaults: &Defaults) -> Option<ModelS
         shared: own.false_alarms.as_ref(),
     };
     let rules = rule::read_all(&table, &context);
+    let review = review::read(&table, &context);
     table.finish();
     Some(ModelSpec {
         name: name.to_owned(),
@@ -134,6 +136,7 @@ pub fn read(table: Reader<'_>, name: &str, defaults: &Defaults) -> Option<ModelS
         forget_streams_after_ms: own.forget_streams_after_ms,
         rules: rules.lines,
         budgets: rules.budgets,
+        review,
         limits: own.limits,
     })
 }

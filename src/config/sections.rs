@@ -33,6 +33,7 @@ pub fn read<'a>(source: &'a Source<'a>, root: &'a Spanned<DeTable<'a>>) -> Optio
     let models = models(&root, &defaults);
     if let (Some(output), Some(models)) = (&output, &models) {
         apart(&root, output, models);
+        reviewed(&root, output, models);
     }
     root.finish();
     Some(Config {
@@ -124,9 +125,9 @@ fn kafka(table: Reader<'_>) -> Option<KafkaConfig> {
 }
 
 fn output(table: Reader<'_>) -> Option<OutputConfig> {
-    table.unsupported(&["review"]);
     let topic = |key| table.parsed(key, topic_name);
     let (alerts, windows, dead_letter) = (topic("alerts"), topic("windows"), topic("dead_letter"));
+    let review = topic("review");
     if !table.has("alerts") {
         table.problem("alerts", "is missing");
     }
@@ -135,6 +136,7 @@ fn output(table: Reader<'_>) -> Option<OutputConfig> {
         alerts: alerts?,
         windows,
         dead_letter,
+        review,
     })
 }
 
@@ -243,6 +245,7 @@ fn apart(root: &Reader<'_>, output: &OutputConfig, models: &[ModelSpec]) {
         ("alerts", Some(&output.alerts)),
         ("windows", output.windows.as_ref()),
         ("dead_letter", output.dead_letter.as_ref()),
+        ("review", output.review.as_ref()),
     ];
     let Some(table) = root.table("output") else {
         return;
@@ -264,5 +267,22 @@ fn apart(root: &Reader<'_>, output: &OutputConfig, models: &[ModelSpec]) {
                 ),
             );
         }
+    }
+}
+
+/// What is referred needs a topic to go to, and the topic a model that refers.
+fn reviewed(root: &Reader<'_>, output: &OutputConfig, models: &[ModelSpec]) {
+    let referring = || models.iter().filter(|model| model.review.is_some());
+    if output.review.is_some() {
+        if let (None, Some(table)) = (referring().next(), root.table("output")) {
+            table.warning("review", "stays empty: no model has review");
+        }
+        return;
+    }
+    let Some(table) = root.table("models") else {
+        return;
+    };
+    for model in referring().filter_map(|model| table.table(&model.name)) {
+        model.problem("review", "has no topic to go to: set output.review");
     }
 }

@@ -4,7 +4,7 @@ use super::*;
 use crate::alert::budget::Period;
 use crate::alert::rule::{Scope, Threshold};
 use crate::decode::{DimensionSource, Format, Kind};
-use crate::engine::spec::BaselineSpec;
+use crate::engine::spec::{BaselineSpec, Rate, ReviewLine, ReviewSpec};
 use crate::window::WindowSpec;
 use valid::{Delivery, StartAt};
 
@@ -419,6 +419,80 @@ fn rules_that_can_never_fire_are_told() {
     let without = "[[models.m.alerts]]\nname = \"r\"\nmeasure = \"kl\"\nabove = 1\n";
     let told = problem(without);
     assert!(told.contains("needs a baseline"), "{told}");
+}
+
+#[test]
+fn what_is_referred_has_a_line_a_rate_and_a_topic() {
+    let text = |review: &str| {
+        let text = with(&format!(
+            "baseline = \"b\"\nclasses = [\"a\", \"b\"]\nreview = {review}\n"
+        ));
+        text.replace("alerts = \"a\"", "alerts = \"a\"\nreview = \"r\"")
+    };
+    let of = |review: &str| read(&text(review)).unwrap().config.models[0].review;
+    let spec = |line, records, period_ms| {
+        let rate = Rate { records, period_ms };
+        Some(ReviewSpec { line, rate })
+    };
+    let above = ReviewLine::Above(0.7);
+    assert_eq!(of("{ above = 0.7 }"), spec(above, 10, 60_000));
+    assert_eq!(
+        of("{ above = 0.7, rate = \"200 per 24h\" }"),
+        spec(above, 200, 86_400_000)
+    );
+    assert_eq!(
+        of("{ quantile = 0.99, rate = \"1 per 1s\" }"),
+        spec(ReviewLine::Quantile(0.99), 1, 1_000)
+    );
+    assert_eq!(model("").review, None);
+    for (review, path, why) in [
+        ("{}", "models.m.review: ", "needs a line"),
+        (
+            "{ above = 0.7, quantile = 0.9 }",
+            ".quantile: ",
+            "beside above",
+        ),
+        ("{ above = -1 }", "review.above: ", "at least 0"),
+        ("{ above = inf }", "review.above: ", "number"),
+        ("{ quantile = 1 }", "review.quantile: ", "between 0 and 1"),
+        ("{ above = 0.7, rate = 10 }", "review.rate: ", "a string"),
+        ("{ above = 0.7, rate = \"10/m\" }", ".rate: ", "10 per 1m"),
+        (
+            "{ above = 0.7, rate = \"0 per 1m\" }",
+            ".rate: ",
+            "1 to 1000",
+        ),
+        (
+            "{ above = 0.7, rate = \"1 per 2d\" }",
+            ".rate: ",
+            "1s to 1d",
+        ),
+        ("{ above = 0.7, below = 1 }", "review.below: ", "not a key"),
+    ] {
+        let told = problems(&text(review));
+        assert_eq!(told.len(), 1, "{review}: {told:?}");
+        assert!(told[0].contains(path) && told[0].contains(why), "{told:?}");
+    }
+    let told = problem("review = { above = 0.7 }\n");
+    assert!(
+        told.contains("models.m.review") && told.contains("set output.review"),
+        "{told}"
+    );
+    let without = text("{ quantile = 0.9 }").replace("baseline = \"b\"", "");
+    assert!(problems(&without)[0].contains("it needs a baseline"));
+
+    let warnings = |text: &str| -> Vec<String> {
+        let warnings = read(text).unwrap().warnings;
+        warnings.iter().map(ToString::to_string).collect()
+    };
+    assert_eq!(warnings(&text("{ above = 0.7 }")), Vec::<String>::new());
+    let told = warnings(&text("{ above = 1 }"));
+    assert!(told[0].contains("of 2 classes is at most 1"), "{told:?}");
+    let told = warnings(&text("{ above = 0.7 }").replace("review = {", "# {"));
+    assert!(
+        told[0].contains("output.review") && told[0].contains("stays empty"),
+        "{told:?}"
+    );
 }
 
 #[test]

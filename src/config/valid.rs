@@ -53,6 +53,7 @@ pub struct OutputConfig {
     pub alerts: String,
     pub windows: Option<String>,
     pub dead_letter: Option<String>,
+    pub review: Option<String>,
 }
 
 /// `[store]`
@@ -74,7 +75,8 @@ pub struct HttpConfig {
 pub struct Limits {
     /// Outputs waiting to be published; at the limit intake stops.
     pub outbox_entries: usize,
-    /// Payload bytes of dead letters waiting to be published; at the limit intake stops.
+    /// Payload bytes of dead letters and review records waiting to be published; at the limit intake
+    /// stops.
     pub outbox_bytes: usize,
     /// Bytes of history in the store; the oldest goes first.
     pub history_bytes: u64,

@@ -1,7 +1,7 @@
 //! The engine's state as bytes, and back.
 //!
 //! A checkpoint holds everything that decisions depend on: panes, partition times, alert states,
-//! learning, positions, and the outbox. It says nothing of the configuration; what no longer fits
+//! learning, what has been spent on review, positions, and the outbox. It says nothing of the configuration; what no longer fits
 //! it after a restart (a rule that is gone, another window, other dimensions or classes) ends or
 //! begins anew, and firing alerts that go with it are resolved, saying so.
 
@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::outbox::Outbox;
 use super::restore::Lost;
+use super::review::Spent;
 use super::sound;
 use super::state::State;
 use super::{Engine, PartitionId, TopicPartition};
@@ -49,6 +50,8 @@ struct WriteModel<'a> {
     rules: &'a [Rule],
     budgets: &'a [Budget],
     times: BTreeMap<&'a TopicPartition, &'a PartitionTime>,
+    /// What has been spent on review, of a model that refers records.
+    spent: BTreeMap<&'a TopicPartition, Spent>,
     state: &'a State,
 }
 
@@ -65,6 +68,7 @@ struct ReadModel {
     rules: Vec<Rule>,
     budgets: Vec<Budget>,
     times: BTreeMap<TopicPartition, PartitionTime>,
+    spent: BTreeMap<TopicPartition, Spent>,
     state: State,
 }
 
@@ -91,6 +95,7 @@ impl Engine {
                     .iter()
                     .map(|(&id, time)| (at(id), time))
                     .collect(),
+                spent: model.referrals.spent().map(|(id, s)| (at(id), s)).collect(),
                 state: model.decide.state(),
             };
             (model.spec.name.as_str(), written)
@@ -131,6 +136,9 @@ impl Engine {
         for (name, model) in &read.models {
             sound::check(model.times.values(), &model.state)
                 .map_err(|fault| malformed(&format!("model {name}: {fault}")))?;
+            if !model.spent.values().all(Spent::is_sound) {
+                return Err(malformed("a number is beyond all counting"));
+            }
         }
         let offsets = read.positions.values().chain(read.settled.values());
         if !read.outbox.is_sound() || offsets.into_iter().any(|&offset| offset >= MOST_OFFSET) {
@@ -152,6 +160,8 @@ impl Engine {
             for (&id, time) in &mut model.times {
                 let at = &self.partitions[id.0].at;
                 *time = before.times.get(at).cloned().unwrap_or_default();
+                let spent = before.spent.get(at).copied().unwrap_or_default();
+                model.referrals.restore(id, spent);
             }
             let lost = model
                 .decide

@@ -62,7 +62,7 @@ impl Decide {
     }
 
     /// What windows are measured against.
-    pub fn baseline(&self) -> Option<&Baseline> {
+    pub fn baseline(&self) -> Option<&Arc<Baseline>> {
         self.baseline.as_ref().map(Yardsticks::baseline)
     }
 

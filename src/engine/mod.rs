@@ -1,8 +1,8 @@
 //! The pure engine: (state, input) to (state, outputs).
 //!
 //! Inputs are records with their place in Kafka, the news that a partition has nothing more to
-//! give, and the time by the wall clock. Outputs are window and alert events, refused records,
-//! history and learnt baselines. The same inputs give the same outputs in the daemon, in a replay
+//! give, and the time by the wall clock. Outputs are window and alert events, refused and uncertain
+//! records, history and learnt baselines. The same inputs give the same outputs in the daemon, in a replay
 //! from a file, and after a crash: nothing here reads a clock, and nothing depends on how the
 //! records were cut into batches.
 //!
@@ -19,6 +19,7 @@ mod model_rules;
 pub mod outbox;
 pub mod output;
 pub mod restore;
+pub mod review;
 mod sound;
 pub mod spec;
 pub mod state;
@@ -38,7 +39,8 @@ use crate::observation::{Millis, Reason};
 use crate::window::watermark::{PartitionTime, Watermark, cell_of};
 use decide::Decide;
 use outbox::{Outbox, Publication};
-use output::{HistoryEntry, Output, Rejected};
+use output::{HistoryEntry, Output, Referred, Rejected};
+use review::Referrals;
 use spec::ModelSpec;
 use summarise::Summarise;
 
@@ -62,6 +64,7 @@ pub struct Published {
     pub group: String,
     pub windows: bool,
     pub dead_letters: bool,
+    pub reviews: bool,
 }
 
 impl Published {
@@ -69,6 +72,7 @@ impl Published {
         match output {
             Output::Window(_) => self.windows,
             Output::Rejected(_) => self.dead_letters,
+            Output::Referred(_) => self.reviews,
             Output::Alert(_) => true,
             Output::History(_) | Output::Learnt(_) => false,
         }
@@ -91,8 +95,8 @@ struct Partition {
     at: TopicPartition,
     /// The next offset to read; none until a record was read or a start was set.
     position: Option<i64>,
-    /// Records before this offset were refused, or not, under another instance: their dead letters
-    /// are out.
+    /// Records before this offset were refused or referred, or not, under another instance: their
+    /// dead letters and review records are out.
     settled_before: i64,
     /// The models that read it.
     models: Vec<usize>,
@@ -106,6 +110,7 @@ struct Model {
     /// Of its partitions.
     times: BTreeMap<PartitionId, PartitionTime>,
     rejected: BTreeMap<Reason, u64>,
+    referrals: Referrals,
     arrived: bool,
 }
 
@@ -113,6 +118,14 @@ impl Model {
     fn watermark(&self, now_ms: Millis) -> Watermark {
         let (idle_after_ms, lateness_ms) = (self.spec.idle_after_ms, self.spec.lateness_ms);
         Watermark::over(self.times.values(), now_ms, idle_after_ms, lateness_ms)
+    }
+
+    /// Draws the lines of what is uncertain by the baseline that windows are measured against.
+    fn draw_lines(&mut self) {
+        let baseline = self.decide.baseline();
+        if !self.summarise.lines().are_by(baseline) {
+            self.summarise.set_baseline(baseline.cloned());
+        }
     }
 }
 
@@ -125,6 +138,7 @@ impl Engine {
             spec,
             times: BTreeMap::new(),
             rejected: BTreeMap::new(),
+            referrals: Referrals::default(),
             arrived: false,
         });
         Self {
@@ -161,9 +175,23 @@ impl Engine {
             at,
             position: None,
             settled_before: 0,
-            models,
+            models: models.clone(),
         });
+        for model in models {
+            self.share_out(model);
+        }
         id
+    }
+
+    /// Gives each partition of the model its part of what may be referred, in order of their names.
+    fn share_out(&mut self, model: usize) {
+        let model = &mut self.models[model];
+        let Some(review) = &model.spec.review else {
+            return;
+        };
+        let mut ids: Vec<PartitionId> = model.times.keys().copied().collect();
+        ids.sort_unstable_by_key(|id| &self.partitions[id.0].at);
+        model.referrals.share_out(review.rate, &ids);
     }
 
     /// The next offset to read of every partition that has one.
@@ -188,7 +216,7 @@ impl Engine {
         self.partitions[id.0].position = Some(position);
     }
 
-    /// Records before `offset` have had their dead letters from another instance.
+    /// Records before `offset` have had their dead letters and review records from another instance.
     pub fn settle_before(&mut self, id: PartitionId, offset: i64) {
         self.partitions[id.0].settled_before = offset;
     }
@@ -230,11 +258,12 @@ impl Engine {
     pub fn set_baseline(&mut self, model: &str, baseline: Option<Arc<Baseline>>) {
         if let Some(model) = self.models.iter_mut().find(|m| m.spec.name == model) {
             model.decide.set_baseline(baseline);
+            model.draw_lines();
         }
     }
 
     /// Reads the record at `offset`. `now_ms` is the wall clock's; without it no record is ahead of
-    /// its time. True if a model refused it.
+    /// its time. True if it is to be published again, as a dead letter or for review.
     pub fn record(
         &mut self,
         id: PartitionId,
@@ -245,28 +274,45 @@ impl Engine {
         let partition = &mut self.partitions[id.0];
         partition.position = Some(offset + 1);
         let settled = offset < partition.settled_before;
-        let mut refused = false;
+        let mut is_wanted = false;
         for &m in &partition.models {
             let model = &mut self.models[m];
             model.arrived = true;
             let time = model.times.entry(id).or_default();
-            let Err(rejection) = model.summarise.record(time, record, now_ms) else {
-                continue;
+            let (model_name, at) = (&model.spec.name, &partition.at);
+            let output = match model.summarise.record(time, record, now_ms) {
+                Ok(None) => continue,
+                Ok(Some(uncertain)) => {
+                    if !model.referrals.take(id, time, settled) || settled {
+                        continue;
+                    }
+                    Output::Referred(Referred {
+                        model: model_name.clone(),
+                        topic: at.topic.clone(),
+                        partition: at.partition,
+                        offset,
+                        entropy_bits: uncertain.entropy_bits,
+                        detail: model.summarise.lines().explain(uncertain),
+                    })
+                }
+                Err(rejection) => {
+                    *model.rejected.entry(rejection.reason).or_default() += 1;
+                    if settled {
+                        continue;
+                    }
+                    Output::Rejected(Rejected {
+                        model: model_name.clone(),
+                        topic: at.topic.clone(),
+                        partition: at.partition,
+                        offset,
+                        rejection,
+                    })
+                }
             };
-            *model.rejected.entry(rejection.reason).or_default() += 1;
-            if settled {
-                continue;
-            }
-            refused = true;
-            self.outputs.push(Output::Rejected(Rejected {
-                model: model.spec.name.clone(),
-                topic: partition.at.topic.clone(),
-                partition: partition.at.partition,
-                offset,
-                rejection,
-            }));
+            is_wanted |= self.published.as_ref().is_some_and(|p| p.wants(&output));
+            self.outputs.push(output);
         }
-        refused
+        is_wanted
     }
 
     /// The next `records` records of the partition are gone: reading goes on after them.
@@ -309,6 +355,7 @@ impl Engine {
             let caught_up = model.times.values().all(PartitionTime::caught_up);
             model.decide.tick(watermark, caught_up, now_ms);
             self.outputs.append(&mut model.decide.take_outputs());
+            model.draw_lines();
             for stream in model.decide.take_forgotten() {
                 model.summarise.forget(&stream);
             }

@@ -1,13 +1,14 @@
 //! What is decided and not yet known to be published, numbered in the order in which it came about.
 //!
 //! The numbers are what the marker in Kafka counts by: everything up to it is out, everything
-//! after it is not. A refused record is held as a reference; its bytes are in Kafka already.
+//! after it is not. A record that goes out again, refused or referred, is held as a reference: its
+//! bytes are in Kafka already.
 
 use std::collections::{BTreeMap, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
-use super::output::{Output, Rejected, WindowEvent};
+use super::output::{Output, Referred, Rejected, WindowEvent};
 use super::sound::MOST;
 use crate::alert::event::{AlertEvent, cloud_event_headers};
 use crate::observation::Rejection;
@@ -36,6 +37,14 @@ pub enum Publication {
         partition: i32,
         offset: i64,
         rejection: Rejection,
+    },
+    Review {
+        model: String,
+        topic: String,
+        partition: i32,
+        offset: i64,
+        entropy_bits: f64,
+        detail: String,
     },
 }
 
@@ -107,6 +116,7 @@ impl Publication {
             Output::Alert(event) => Some(Self::alert(event, group)),
             Output::Window(event) => Some(Self::window(event)),
             Output::Rejected(rejected) => Some(Self::dead_letter(rejected)),
+            Output::Referred(referred) => Some(Self::review(referred)),
             Output::History(_) | Output::Learnt(_) => None,
         }
     }
@@ -133,6 +143,17 @@ impl Publication {
             partition: rejected.partition,
             offset: rejected.offset,
             rejection: rejected.rejection.clone(),
+        }
+    }
+
+    fn review(referred: &Referred) -> Self {
+        Self::Review {
+            model: referred.model.clone(),
+            topic: referred.topic.clone(),
+            partition: referred.partition,
+            offset: referred.offset,
+            entropy_bits: referred.entropy_bits,
+            detail: referred.detail.clone(),
         }
     }
 }

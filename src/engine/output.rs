@@ -1,4 +1,5 @@
-//! What the engine says: window events, alert events, refused records, history, baselines.
+//! What the engine says: window events, alert events, refused and uncertain records, history,
+//! baselines.
 
 use std::collections::BTreeMap;
 
@@ -17,6 +18,7 @@ pub enum Output {
     Window(Box<WindowEvent>),
     Alert(Box<AlertEvent>),
     Rejected(Rejected),
+    Referred(Referred),
     /// For the store's history.
     History(Box<HistoryEntry>),
     /// The model's baseline has been learnt.
@@ -48,6 +50,18 @@ pub struct Rejected {
     pub partition: i32,
     pub offset: i64,
     pub rejection: Rejection,
+}
+
+/// An uncertain record for the review topic, by where it is.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Referred {
+    pub model: String,
+    pub topic: String,
+    pub partition: i32,
+    pub offset: i64,
+    pub entropy_bits: f64,
+    /// Why, as a sentence for a person.
+    pub detail: String,
 }
 
 /// Records of one stream that left its window, gathered into a tile of history.

@@ -30,6 +30,8 @@ pub struct ModelSpec {
     pub rules: Vec<Rule>,
     /// Rules with a budget of false alarms instead of a line.
     pub budgets: Vec<Budget>,
+    /// Which records are referred for review; none: none are.
+    pub review: Option<ReviewSpec>,
     pub limits: ModelLimits,
 }
 
@@ -39,6 +41,31 @@ impl ModelSpec {
         let budgets = self.budgets.iter().map(Budget::subject);
         self.rules.iter().map(Rule::subject).chain(budgets)
     }
+}
+
+/// Which records are referred for review, and how many: see [`super::review`].
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ReviewSpec {
+    pub line: ReviewLine,
+    pub rate: Rate,
+}
+
+/// Records with a greater entropy are uncertain.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum ReviewLine {
+    /// Bits.
+    Above(f64),
+    /// This quantile, between 0 and 1, of the record entropies of the stream's baseline.
+    Quantile(f64),
+}
+
+/// At most so many records in each period of event time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    /// At least 1.
+    pub records: u64,
+    /// At least 1.
+    pub period_ms: Millis,
 }
 
 /// Where a model's baseline comes from.

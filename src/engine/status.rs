@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::decide::Decide;
 use super::judge::Measured;
+use super::review::ReviewCounts;
 use super::spec::BaselineSpec;
 use super::state::{Counters, View};
 use super::{Engine, TopicPartition};
@@ -34,7 +35,17 @@ pub struct ModelStatus {
     pub learning: Option<(Millis, Millis)>,
     /// Seconds since the last record arrived, by the wall clock.
     pub silence_s: Option<f64>,
+    /// Of a model that refers records.
+    pub review: Option<ReviewStatus>,
     pub streams: Vec<StreamStatus>,
+}
+
+/// What is referred for review.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ReviewStatus {
+    pub counts: ReviewCounts,
+    /// The line of the whole model, in bits; none while there is no baseline to draw it by.
+    pub line_bits: Option<f64>,
 }
 
 #[derive(Clone, Debug)]
@@ -61,6 +72,10 @@ impl Engine {
         let models = self.models.iter().map(|model| {
             let mut status = model.decide.status(now_ms);
             status.rejected.clone_from(&model.rejected);
+            status.review = model.spec.review.map(|_| ReviewStatus {
+                counts: model.referrals.counts,
+                line_bits: model.summarise.lines().of_whole(),
+            });
             status
         });
         let newest = |id: usize| {
@@ -89,7 +104,8 @@ impl Engine {
 }
 
 impl Decide {
-    /// How the model stands at `now_ms` by the wall clock; rejections by reason are not known here.
+    /// How the model stands at `now_ms` by the wall clock; what was rejected and referred
+    /// is not known here.
     pub fn status(&self, now_ms: Millis) -> ModelStatus {
         let state = &self.state;
         let whole = StreamKey::whole();
@@ -119,6 +135,7 @@ impl Decide {
             silence_s: state
                 .last_arrival_ms
                 .map(|last| (now_ms - last).max(0) as f64 / 1000.0),
+            review: None,
             streams: streams
                 .map(|(key, view, alerts)| StreamStatus {
                     key: key.clone(),

@@ -10,6 +10,8 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use super::review::{Lines, Uncertain};
+use crate::baseline::Baseline;
 use crate::decode::{Decoder, Record, Scratch};
 use crate::engine::spec::ModelSpec;
 use crate::observation::{Millis, Reason, Rejection, StreamKey};
@@ -53,6 +55,8 @@ struct Known {
     order: Vec<usize>,
     /// Where its latest record went: most of the next go there too.
     latest: Option<(Place, usize)>,
+    /// Records of a greater entropy, in bits, are uncertain; none: none is.
+    line_bits: Option<f64>,
 }
 
 /// What the records of one stream that share a delta have in common.
@@ -87,12 +91,14 @@ pub struct Summarise {
     batches: u64,
     /// Where in the batch a stream's delta is; streams by address, which is theirs alone.
     places: HashMap<(usize, Place), usize>,
+    lines: Lines,
 }
 
 impl Summarise {
     pub fn new(spec: Arc<ModelSpec>) -> Self {
         Self {
             decoder: Decoder::new(spec.decoder.clone()),
+            lines: Lines::new(&spec),
             spec,
             scratch: Scratch::default(),
             ordered: Vec::new(),
@@ -103,9 +109,22 @@ impl Summarise {
         }
     }
 
+    /// Which records are uncertain.
+    pub fn lines(&self) -> &Lines {
+        &self.lines
+    }
+
+    /// Draws the lines by this baseline from the next record on.
+    pub fn set_baseline(&mut self, baseline: Option<Arc<Baseline>>) {
+        self.lines.set_baseline(baseline);
+        for known in self.table.known.iter_mut().chain(&mut self.table.overflow) {
+            known.line_bits = self.lines.of(&known.stream);
+        }
+    }
+
     /// Makes a stream of an earlier run known again, with the classes it had.
     pub fn know(&mut self, key: &StreamKey, classes: Vec<String>) {
-        let known = Known::new(key.clone(), classes);
+        let known = Known::new(key.clone(), classes, &self.lines);
         if *key == StreamKey::overflow() {
             self.table.overflow = Some(known);
         } else {
@@ -132,6 +151,7 @@ impl Summarise {
     }
 
     /// Reads one record of the partition whose time is `partition`, at `now_ms` by the wall clock.
+    /// Says so if it is uncertain.
     ///
     /// # Errors
     /// Why the record is refused; it has been counted as such.
@@ -140,7 +160,7 @@ impl Summarise {
         partition: &mut PartitionTime,
         record: &Record<'_>,
         now_ms: Option<Millis>,
-    ) -> Result<(), Rejection> {
+    ) -> Result<Option<Uncertain>, Rejection> {
         let read = self.read(record, now_ms);
         let first_open = partition.first_open(self.spec.lateness_ms, self.spec.window.cell_ms());
         let added = read.and_then(|()| self.add(first_open));
@@ -186,14 +206,14 @@ impl Summarise {
     }
 
     /// Adds the decoded record to its delta.
-    fn add(&mut self, first_open: Option<Cell>) -> Result<(), Rejection> {
+    fn add(&mut self, first_open: Option<Cell>) -> Result<Option<Uncertain>, Rejection> {
         let Some(time_ms) = self.scratch.time_ms else {
             return Err(Rejection::new(
                 Reason::BadTimestamp,
                 "the record has no time",
             ));
         };
-        let known = self.table.stream(&self.spec, &self.scratch)?;
+        let known = self.table.stream(&self.spec, &self.lines, &self.scratch)?;
         let probabilities = known.arrange(&self.scratch, &mut self.ordered)?;
         let cell = cell_of(time_ms, self.spec.window.cell_ms());
         let joins = first_open.map_or(cell, |open| cell.max(open));
@@ -204,7 +224,7 @@ impl Summarise {
             .is_some_and(|panes| cell + panes <= joins)
         {
             self.batch.too_late += 1;
-            return Ok(());
+            return Ok(None);
         }
         let place = Place {
             batch: self.batches,
@@ -228,28 +248,38 @@ impl Summarise {
             }
         };
         known.latest = Some((place, at));
-        deltas[at].summary.add(probabilities, time_ms);
-        Ok(())
+        let entropy_bits = deltas[at].summary.add(probabilities, time_ms);
+        let line_bits = known.line_bits.filter(|&line| entropy_bits > line);
+        Ok(line_bits.map(|line_bits| Uncertain {
+            entropy_bits,
+            line_bits,
+        }))
     }
 }
 
 impl Table {
     /// The stream of the record in the scratch, made known if it is new.
-    fn stream(&mut self, spec: &ModelSpec, scratch: &Scratch) -> Result<&mut Known, Rejection> {
+    fn stream(
+        &mut self,
+        spec: &ModelSpec,
+        lines: &Lines,
+        scratch: &Scratch,
+    ) -> Result<&mut Known, Rejection> {
         let values = scratch.dimensions.as_slice();
         let at = match self.by_values.get(values) {
             Some(at) => *at,
             None if self.known.len() < spec.limits.streams => {
                 let names = spec.decoder.dimensions.iter().map(|(name, _)| name.clone());
                 let key = StreamKey(names.zip(values.iter().cloned()).collect());
-                self.insert(values.to_vec(), Known::new(key, classes_of(spec, scratch)?))
+                let known = Known::new(key, classes_of(spec, scratch)?, lines);
+                self.insert(values.to_vec(), known)
             }
             None => {
                 return Ok(match &mut self.overflow {
                     Some(known) => known,
                     none => {
                         let classes = classes_of(spec, scratch)?;
-                        none.insert(Known::new(StreamKey::overflow(), classes))
+                        none.insert(Known::new(StreamKey::overflow(), classes, lines))
                     }
                 });
             }
@@ -296,15 +326,17 @@ fn classes_of(spec: &ModelSpec, scratch: &Scratch) -> Result<Vec<String>, Reject
 }
 
 impl Known {
-    fn new(key: StreamKey, classes: Vec<String>) -> Self {
+    fn new(key: StreamKey, classes: Vec<String>, lines: &Lines) -> Self {
         let mut sorted = classes.clone();
         sorted.sort_unstable();
         let order = classes
             .iter()
             .map(|class| sorted.partition_point(|s| s < class))
             .collect();
+        let stream = Stream { key, classes };
         Self {
-            stream: Arc::new(Stream { key, classes }),
+            line_bits: lines.of(&stream),
+            stream: Arc::new(stream),
             sorted,
             order,
             latest: None,
@@ -360,7 +392,8 @@ mod tests {
         let key = |value: &str| StreamKey(BTreeMap::from([("d".to_owned(), value.to_owned())]));
         let mut table = Table::default();
         for value in ["a", "b", "c"] {
-            table.insert(vec![value.to_owned()], Known::new(key(value), Vec::new()));
+            let known = Known::new(key(value), Vec::new(), &Lines::default());
+            table.insert(vec![value.to_owned()], known);
         }
         table.forget(&key("b"));
         assert_eq!((table.known.len(), table.by_values.len()), (2, 2));

@@ -59,6 +59,7 @@ pub(super) fn spec(window: WindowSpec) -> ModelSpec {
         ],
         budgets: Vec::new(),
         season: None,
+        review: None,
         limits: ModelLimits {
             streams: 3,
             open_panes: 1_000,
@@ -86,6 +87,7 @@ fn published() -> Option<Published> {
         group: "g".to_owned(),
         windows: true,
         dead_letters: true,
+        reviews: true,
     })
 }
 
@@ -228,6 +230,7 @@ fn collect(
             }
             Output::History(entry) => format!("{entry:?}"),
             Output::Rejected(rejected) => format!("{rejected:?}"),
+            Output::Referred(referred) => format!("{referred:?}"),
         });
     }
 }

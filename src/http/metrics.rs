@@ -284,7 +284,7 @@ struct Count {
     of: fn(&ModelStatus) -> u64,
 }
 
-const COUNTERS: [Count; 4] = [
+const COUNTERS: [Count; 6] = [
     Count {
         name: "klaxond_records",
         help: "Records that count in windows",
@@ -305,6 +305,16 @@ const COUNTERS: [Count; 4] = [
         help: "Windows that were measured",
         of: |model| model.counters.windows,
     },
+    Count {
+        name: "klaxond_review_records",
+        help: "Uncertain records that were referred for review since the start",
+        of: |model| model.review.map_or(0, |review| review.counts.records),
+    },
+    Count {
+        name: "klaxond_review_suppressed",
+        help: "Uncertain records beyond what may be referred for review, since the start",
+        of: |model| model.review.map_or(0, |review| review.counts.suppressed),
+    },
 ];
 
 struct GaugeOf {
@@ -313,7 +323,7 @@ struct GaugeOf {
     of: fn(&ModelStatus) -> Option<f64>,
 }
 
-const GAUGES: [GaugeOf; 5] = [
+const GAUGES: [GaugeOf; 6] = [
     GaugeOf {
         name: "klaxond_watermark_timestamp_seconds",
         help: "Windows that end at this time or before are decided",
@@ -343,6 +353,11 @@ const GAUGES: [GaugeOf; 5] = [
                 .as_ref()
                 .map(|(_, version)| f64::from(*version))
         },
+    },
+    GaugeOf {
+        name: "klaxond_review_line_bits",
+        help: "Records with a greater entropy are referred for review",
+        of: |model| model.review?.line_bits,
     },
 ];
 

@@ -116,6 +116,11 @@ fn model(model: &ModelStatus) -> Value {
     if let Some((closed_ms, of_ms)) = model.learning {
         value["learning"] = json!({ "closed_ms": closed_ms, "of_ms": of_ms });
     }
+    if let Some(review) = &model.review {
+        let counts = review.counts;
+        value["review"] = json!({ "records": counts.records, "suppressed": counts.suppressed });
+        insert(&mut value["review"], "line", review.line_bits);
+    }
     value["streams"] = model.streams.iter().map(stream).collect();
     value
 }

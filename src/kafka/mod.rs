@@ -17,7 +17,7 @@
 
 mod alerts;
 mod cluster;
-mod dead_letter;
+mod copied;
 mod embedded;
 mod error;
 mod group;
@@ -40,7 +40,7 @@ use crate::engine::TopicPartition;
 
 pub use alerts::{AlertEvents, AlertItem, From, read_alerts};
 pub use cluster::Cluster;
-pub use dead_letter::{DeadLetter, dead_letter};
+pub use copied::{Copied, copy_of};
 pub use embedded::{Embedded, Traffic};
 pub use error::KafkaError;
 pub use group::{Committed, Group};

@@ -1,4 +1,5 @@
-//! Single records, read once more: a dead letter is kept as a reference, and its bytes are in Kafka.
+//! Single records, read once more: a dead letter or review record is kept as a reference, and its
+//! bytes are in Kafka.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -16,7 +16,7 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::Marker;
 use super::cluster::{Cluster, list_of};
-use super::dead_letter::{DETAIL, OWN_HEADERS};
+use super::copied::{DETAIL, OWN_HEADERS};
 use super::error::{Class, KafkaError, class};
 use super::group::Group;
 use super::health::Callbacks;
@@ -313,7 +313,7 @@ impl Session {
             tracing::warn!(
                 topic = message.topic,
                 left_out = what,
-                "a dead letter is larger than its topic takes"
+                "the copy of a record is larger than its topic takes"
             );
             return Failure::Shrunk;
         }

@@ -63,8 +63,8 @@ impl Summary {
         }
     }
 
-    /// Adds one record: a valid distribution over `classes()` classes.
-    pub fn add(&mut self, probabilities: &[f64], time_ms: Millis) {
+    /// Adds one record: a valid distribution over `classes()` classes. Gives its entropy in bits.
+    pub fn add(&mut self, probabilities: &[f64], time_ms: Millis) -> f64 {
         let entropy_bits = entropy(probabilities);
         let top = top_two(probabilities);
         self.records += 1;
@@ -78,6 +78,7 @@ impl Summary {
         self.argmax.add(top.class as u32, 1);
         self.histogram.add(entropy_bits);
         self.widen(Some((time_ms, time_ms)));
+        entropy_bits
     }
 
     /// Adds the records of `other`, exactly.

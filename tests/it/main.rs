@@ -20,5 +20,6 @@ mod recovery;
 mod reference;
 mod replay;
 mod restarts;
+mod review;
 mod store_faults;
 mod takeover;

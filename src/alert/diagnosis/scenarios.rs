@@ -242,7 +242,9 @@ impl World {
             .zip(self.panes(Nothing, self.panes, random))
         {
             let mut summary = Summary::new(classes.len());
-            pane.iter().for_each(|output| summary.add(output, start_ms));
+            pane.iter().for_each(|output| {
+                summary.add(output, start_ms);
+            });
             learner.add_pane(&StreamKey::whole(), &classes, start_ms, &summary);
         }
         let baseline: Baseline = learner.finish("b", "m", Source::Learnt, 0).unwrap();
@@ -257,7 +259,9 @@ impl World {
             _ => {}
         }
         let mut summary = Summary::new(self.mix.len());
-        outputs.iter().for_each(|output| summary.add(output, 0));
+        outputs.iter().for_each(|output| {
+            summary.add(output, 0);
+        });
         summary
     }
 

@@ -33,7 +33,9 @@ fn yardstick(pane: &[[f64; 3]]) -> Yardstick {
 
 fn summary(records: &[[f64; 3]], time_ms: i64) -> Summary {
     let mut summary = Summary::new(3);
-    records.iter().for_each(|p| summary.add(p, time_ms));
+    records.iter().for_each(|p| {
+        summary.add(p, time_ms);
+    });
     summary
 }
 
@@ -297,7 +299,7 @@ proptest! {
     ) {
         let summary = |records: &[Vec<f64>], time_ms| {
             let mut summary = Summary::new(records[0].len());
-            records.iter().for_each(|p| summary.add(p, time_ms));
+            records.iter().for_each(|p| { summary.add(p, time_ms); });
             summary
         };
         let mut learner = Learner::new(WindowSpec::Time { length_ms: 10, slide_ms: 5 }, None);

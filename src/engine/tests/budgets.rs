@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::alert::budget::{Allowance, Budget, Period};
+use crate::baseline::Baseline;
 use crate::evidence::state::Watch;
 
 fn budget(name: &str, windows: u64, scope: Scope) -> Budget {
@@ -199,7 +200,7 @@ fn evidence_begins_anew_under_another_baseline() {
     let before = story.windows();
     let bits = |window: &WindowEvent| window.evidence["changed"].bits;
     let grown = bits(before.last().unwrap());
-    let mut baseline = (*story.engine.models[0].decide.baseline().unwrap()).clone();
+    let mut baseline = Baseline::clone(story.engine.models[0].decide.baseline().unwrap());
     baseline.version = 2;
     story
         .engine

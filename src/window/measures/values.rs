@@ -150,7 +150,9 @@ mod tests {
 
     fn summary(records: &[[f64; 3]]) -> Summary {
         let mut summary = Summary::new(3);
-        records.iter().for_each(|record| summary.add(record, 0));
+        for record in records {
+            summary.add(record, 0);
+        }
         summary
     }
 

@@ -39,6 +39,7 @@ fn run(checked: Checked) {
         group: checked.config.kafka.group.clone(),
         windows: true,
         dead_letters: true,
+        reviews: true,
     };
     let models = checked.config.models;
     let topics: Vec<String> = models.iter().flat_map(|m| m.topics.clone()).collect();

@@ -33,6 +33,7 @@ fn engine(model: u8) -> (Engine, [PartitionId; 2]) {
         group: "g".to_owned(),
         windows: true,
         dead_letters: true,
+        reviews: true,
     };
     let mut engine = Engine::new(vec![spec.clone()], Some(published));
     let partitions = [0, 1].map(|partition| {

@@ -1,34 +1,38 @@
-//! Dead letters: a refused record as it came, and why it was refused, in headers.
+//! Records of input topics that are published once more, as they came, with why in headers: dead
+//! letters and review records.
 
 use super::publisher::Message;
 use super::record::OwnedRecord;
-use crate::observation::Rejection;
 
 pub(super) const DETAIL: &str = "klaxond-detail";
 
 /// The headers that are ours, in their order.
-pub(super) const OWN_HEADERS: [&str; 6] = [
+pub(super) const OWN_HEADERS: [&str; 7] = [
     "klaxond-reason",
     DETAIL,
+    "klaxond-entropy",
     "klaxond-model",
     "klaxond-topic",
     "klaxond-partition",
     "klaxond-offset",
 ];
 
-/// A refused record, by where it is.
+/// A record to be copied, by where it is, and why.
 #[derive(Clone, Copy, Debug)]
-pub struct DeadLetter<'a> {
+pub struct Copied<'a> {
     pub model: &'a str,
     pub topic: &'a str,
     pub partition: i32,
     pub offset: i64,
-    pub rejection: &'a Rejection,
+    pub reason: &'a str,
+    pub detail: &'a str,
+    /// In bits, of a record that has one.
+    pub entropy_bits: Option<f64>,
 }
 
 /// The message for topic `to`. Without the original, which retention may have taken, it says so in
 /// `klaxond-detail` and has neither key nor payload.
-pub fn dead_letter(to: &str, letter: DeadLetter<'_>, original: Option<OwnedRecord>) -> Message {
+pub fn copy_of(to: &str, copied: Copied<'_>, original: Option<OwnedRecord>) -> Message {
     let gone = original.is_none();
     let OwnedRecord {
         key,
@@ -36,25 +40,24 @@ pub fn dead_letter(to: &str, letter: DeadLetter<'_>, original: Option<OwnedRecor
         mut headers,
         ..
     } = original.unwrap_or_default();
-    let mut detail = letter.rejection.detail.clone();
+    let mut detail = copied.detail.to_owned();
     if gone {
         detail.push_str("; the record itself is gone from its topic");
     }
     let values = [
-        letter.rejection.reason.to_string(),
-        detail,
-        letter.model.to_owned(),
-        letter.topic.to_owned(),
-        letter.partition.to_string(),
-        letter.offset.to_string(),
+        Some(copied.reason.to_owned()),
+        Some(detail),
+        copied.entropy_bits.map(|bits| bits.to_string()),
+        Some(copied.model.to_owned()),
+        Some(copied.topic.to_owned()),
+        Some(copied.partition.to_string()),
+        Some(copied.offset.to_string()),
     ];
-    // A record that was a dead letter before keeps the headers of its last refusal only.
+    // A record that was copied before keeps the headers of the last time only.
     headers.retain(|(name, _)| !OWN_HEADERS.contains(&name.as_str()));
+    let own = OWN_HEADERS.iter().zip(values);
     headers.extend(
-        OWN_HEADERS
-            .iter()
-            .zip(values)
-            .map(|(&name, value)| (name.to_owned(), Some(value.into_bytes()))),
+        own.filter_map(|(&name, value)| Some((name.to_owned(), Some(value?.into_bytes())))),
     );
     Message {
         topic: to.to_owned(),
@@ -68,17 +71,16 @@ pub fn dead_letter(to: &str, letter: DeadLetter<'_>, original: Option<OwnedRecor
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::observation::Reason;
 
-    fn letter(rejection: &Rejection) -> DeadLetter<'_> {
-        DeadLetter {
-            model: "fraud",
-            topic: "in",
-            partition: 3,
-            offset: 41,
-            rejection,
-        }
-    }
+    const LETTER: Copied<'_> = Copied {
+        model: "fraud",
+        topic: "in",
+        partition: 3,
+        offset: 41,
+        reason: "not_finite",
+        detail: "class 3 is NaN",
+        entropy_bits: None,
+    };
 
     fn shown(message: &Message) -> Vec<(&str, &str)> {
         message
@@ -93,17 +95,17 @@ mod tests {
 
     #[test]
     fn keeps_the_original_and_adds_why() {
-        let rejection = Rejection::new(Reason::NotFinite, "class 3 is NaN");
         let original = OwnedRecord {
             key: Some(b"k".to_vec()),
             payload: Some(b"p".to_vec()),
             headers: vec![
                 ("trace".to_owned(), Some(b"t".to_vec())),
                 ("klaxond-reason".to_owned(), Some(b"old".to_vec())),
+                ("klaxond-entropy".to_owned(), Some(b"2".to_vec())),
             ],
             timestamp_ms: Some(5),
         };
-        let message = dead_letter("dead", letter(&rejection), Some(original));
+        let message = copy_of("dead", LETTER, Some(original));
         assert_eq!(message.key.as_deref(), Some(&b"k"[..]));
         assert_eq!(message.payload.as_deref(), Some(&b"p"[..]));
         let expected = [
@@ -119,11 +121,25 @@ mod tests {
     }
 
     #[test]
+    fn a_review_record_says_its_entropy() {
+        let copied = Copied {
+            reason: "uncertain",
+            // To the last digit: 1/3 is none that ends.
+            entropy_bits: Some(1.0 / 3.0),
+            ..LETTER
+        };
+        let message = copy_of("review", copied, Some(OwnedRecord::default()));
+        let shown = shown(&message);
+        assert_eq!(shown[0], ("klaxond-reason", "uncertain"));
+        assert_eq!(shown[2], ("klaxond-entropy", "0.3333333333333333"));
+        assert_eq!(shown.len(), 7);
+    }
+
+    #[test]
     fn says_that_the_original_is_gone() {
-        let rejection = Rejection::new(Reason::Empty, "no bytes");
-        let message = dead_letter("dead", letter(&rejection), None);
+        let message = copy_of("dead", LETTER, None);
         assert_eq!((&message.key, &message.payload), (&None, &None));
-        let detail = "no bytes; the record itself is gone from its topic";
+        let detail = "class 3 is NaN; the record itself is gone from its topic";
         assert_eq!(shown(&message)[1], ("klaxond-detail", detail));
     }
 }
