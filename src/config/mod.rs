@@ -7,6 +7,7 @@
 //! literal `${`. What they stand for is never shown: messages quote the file's own text.
 
 pub mod duration;
+mod kind;
 mod model;
 mod reader;
 mod rule;

@@ -2,8 +2,8 @@
 //!
 //! A checkpoint holds everything that decisions depend on: panes, partition times, alert states,
 //! learning, positions, and the outbox. It says nothing of the configuration; what no longer fits
-//! it after a restart (a rule that is gone, another window, other dimensions or classes) ends or
-//! begins anew, and firing alerts that go with it are resolved, saying so.
+//! it after a restart (a rule that is gone, another window, another kind, other dimensions or
+//! classes) ends or begins anew, and firing alerts that go with it are resolved, saying so.
 
 use std::collections::BTreeMap;
 

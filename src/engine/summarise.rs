@@ -228,7 +228,10 @@ impl Summarise {
             }
         };
         known.latest = Some((place, at));
-        deltas[at].summary.add(probabilities, time_ms);
+        let form = &self.scratch.form;
+        deltas[at]
+            .summary
+            .add_observation(probabilities, form, time_ms);
         Ok(())
     }
 }
