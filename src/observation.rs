@@ -1,7 +1,8 @@
 //! What one record says, and why a record is refused.
 //!
-//! A record becomes an observation (a distribution over classes, with a time and a stream) or a
-//! [`Rejection`] with exactly one [`Reason`]. Nothing in between: a record is never half counted.
+//! A record becomes an observation (in most cases a distribution over classes: see [`Form`]; with a
+//! time and a stream) or a [`Rejection`] with exactly one [`Reason`]. Nothing in between: a record is
+//! never half counted.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -57,6 +58,53 @@ impl fmt::Display for StreamKey {
     }
 }
 
+/// What an observation's numbers are, and what it says beside them.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub enum Form {
+    /// A distribution over classes.
+    #[default]
+    Distribution,
+    /// The mean of an ensemble's distributions, with the mean of their entropies, in bits.
+    Ensemble { expected_bits: f64 },
+    /// A probability for each of independent labels.
+    Multilabel,
+    /// No numbers: the tokens of a language model's response.
+    Response(Response),
+}
+
+/// What records say, as far as measures differ by it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Nature {
+    /// A distribution over K classes; entropy up to log2 K bits.
+    Distribution,
+    /// The same, as the mean of an ensemble's members.
+    Ensemble,
+    /// K independent labels; entropy up to K bits.
+    Multilabel,
+    /// Tokens of a vocabulary of V, without classes; entropy up to log2 V bits.
+    Response,
+}
+
+impl Nature {
+    /// Whether their mean outputs can be held against each other.
+    pub fn is_like(self, other: Self) -> bool {
+        let over_classes = |nature| matches!(nature, Self::Distribution | Self::Ensemble);
+        self == other || over_classes(self) && over_classes(other)
+    }
+}
+
+/// What is known of a response's tokens together.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Response {
+    /// How many; at least 1.
+    pub tokens: u64,
+    /// Sums over the tokens of the bounds of their entropies, in bits.
+    pub least_bits: f64,
+    pub most_bits: f64,
+    /// How many tokens the model chooses from.
+    pub vocabulary: u64,
+}
+
 /// Why a record is refused. One per record; the names are label values and header values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -77,12 +125,17 @@ pub enum Reason {
     NotFinite,
     /// A probability is below -1e-6.
     Negative,
-    /// A probability is above 1 (binary), or the sum is off 1 by more than 1e-3.
+    /// A probability is above 1 (binary, multilabel), or the sum is off 1 by more than 1e-3.
     SumOff,
-    /// Another number of classes, or other names of classes, than the stream's.
+    /// Another number of classes, or other names of classes, than the stream's; members of one
+    /// ensemble over different numbers of them; more tokens known than the vocabulary has.
     ClassMismatch,
     /// More classes than `limits.classes`.
     TooManyClasses,
+    /// More members of an ensemble than `limits.members`.
+    TooManyMembers,
+    /// More tokens than `limits.tokens`.
+    TooManyTokens,
     /// The time cannot be read as one.
     BadTimestamp,
     /// Dated further ahead of the wall clock than `max_ahead`.
@@ -90,7 +143,7 @@ pub enum Reason {
 }
 
 impl Reason {
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::Tombstone,
         Self::Empty,
         Self::TooLarge,
@@ -102,6 +155,8 @@ impl Reason {
         Self::SumOff,
         Self::ClassMismatch,
         Self::TooManyClasses,
+        Self::TooManyMembers,
+        Self::TooManyTokens,
         Self::BadTimestamp,
         Self::AheadOfClock,
     ];
@@ -119,6 +174,8 @@ impl Reason {
             Self::SumOff => "sum_off",
             Self::ClassMismatch => "class_mismatch",
             Self::TooManyClasses => "too_many_classes",
+            Self::TooManyMembers => "too_many_members",
+            Self::TooManyTokens => "too_many_tokens",
             Self::BadTimestamp => "bad_timestamp",
             Self::AheadOfClock => "ahead_of_clock",
         }

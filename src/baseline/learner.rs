@@ -125,11 +125,7 @@ impl Learner {
             lesson.summary.classes() == classes
                 && lesson.block.summary.classes() == classes
                 && lesson.panes < 1 << 62
-                && lesson.log.is_sound(classes + 1)
-                && lesson
-                    .gathering
-                    .as_ref()
-                    .is_none_or(|(_, sums)| sums.is_sound(classes + 1))
+                && lesson.logs_are_sound()
                 && can_be_time(lesson.block.start_ms)
                 && lesson.spread.values().all(|m| m.count < 1 << 62)
         };
@@ -236,6 +232,17 @@ impl Lesson {
             && self.block.summary.records() >= records
         {
             self.sample();
+        }
+    }
+
+    fn logs_are_sound(&self) -> bool {
+        let gathered = self.gathering.as_ref();
+        match PaneSums::of(&self.summary) {
+            Some(like) => {
+                self.log.is_sound(like.sums.len())
+                    && gathered.is_none_or(|(_, sums)| sums.is_like(&self.summary))
+            }
+            None => self.log == PaneLog::new(self.log.season()) && gathered.is_none(),
         }
     }
 

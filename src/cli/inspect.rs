@@ -4,6 +4,7 @@
 //! comments.
 
 mod guess;
+mod nested;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -19,6 +20,7 @@ use crate::decode::{Decoder, NoHeaders, Record, Scratch};
 use crate::engine::TopicPartition;
 use crate::information::noise::NoiseFloor;
 use crate::kafka::{Cluster, Event, Group, Positions, Source};
+use crate::observation::Nature;
 use crate::summary::Summary;
 use guess::{Classes, Guess, Sample};
 
@@ -245,6 +247,14 @@ fn document(args: &Args, topic: &Newest, guess: &Guess) -> String {
         "[[models.{name}.alerts]]\nname = \"uncertain\"\nmeasure = \"entropy\"\n\
          above = \"baseline + 20%\"\nclear = \"baseline + 10%\"\nfor = \"1m\"\n"
     ));
+    match guess.spec.kind.nature() {
+        Nature::Response => return text,
+        Nature::Ensemble => say(format!(
+            "[[models.{name}.alerts]]\nname = \"unknown\"\nmeasure = \"disagreement\"\n\
+             above = \"baseline + 50%\"\nfor = \"1m\"\n"
+        )),
+        Nature::Distribution | Nature::Multilabel => {}
+    }
     let noise = refusals.summary.and_then(|summary| {
         let q = summary.mean();
         NoiseFloor::new(
@@ -290,7 +300,8 @@ fn refusals(guess: &Guess, samples: &[Sample]) -> Refusals {
                 let p = &scratch.probabilities;
                 let summary = of.get_or_insert_with(|| Summary::new(p.len()));
                 if summary.classes() == p.len() {
-                    summary.add(p, scratch.time_ms.unwrap_or_default());
+                    let time_ms = scratch.time_ms.unwrap_or_default();
+                    summary.add_observation(p, &scratch.form, time_ms);
                 }
             }
             Err(rejection) => *reasons.entry(rejection.reason.name()).or_default() += 1,

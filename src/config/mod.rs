@@ -8,6 +8,7 @@
 
 mod budget;
 pub mod duration;
+mod kind;
 mod model;
 mod reader;
 mod review;

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::budget;
 use super::duration;
+use super::kind;
 use super::reader::Reader;
 use super::review;
 use super::rule;
@@ -14,6 +15,7 @@ use crate::engine::spec::{BaselineSpec, ModelLimits, ModelSpec};
 use crate::evidence::Season;
 use crate::observation::Millis;
 use crate::window::WindowSpec;
+use crate::window::measures::Extent;
 
 /// The least slide or slice: below it, windows cost more than the records in them.
 const LEAST_CELL_MS: Millis = 100;
@@ -33,6 +35,7 @@ pub struct Defaults {
     limits: ModelLimits,
     max_classes: usize,
     max_payload_bytes: usize,
+    parts: kind::Bounds,
 }
 
 impl Default for Defaults {
@@ -51,6 +54,7 @@ impl Default for Defaults {
             },
             max_classes: 10_000,
             max_payload_bytes: 4 << 20,
+            parts: kind::Bounds::default(),
         }
     }
 }
@@ -86,6 +90,7 @@ impl Defaults {
         set(&mut self.limits.open_panes, "open_panes", 10..1_000_000);
         set(&mut self.max_classes, "classes", 1..10_000_000);
         set(&mut self.max_payload_bytes, "payload_bytes", 16..1 << 30);
+        self.parts.read(table);
     }
 }
 
@@ -113,7 +118,7 @@ pub fn read(table: Reader<'_>, name: &str, defaults: &Defaults) -> Option<ModelS
     let season = table.one_of("season", &seasons);
     table.unsupported(&["tags", "labels"]);
     let context = rule::Context {
-        classes: classes.as_ref().map(Vec::len),
+        extent: extent(decoder.as_ref(), classes.as_deref()),
         baseline: &baseline,
         window: window.as_ref(),
         shared: own.false_alarms.as_ref(),
@@ -169,60 +174,60 @@ fn decoder(table: &Reader<'_>, limits: &Defaults) -> Option<DecoderSpec> {
         ("f64le", Format::F64Le),
     ];
     let format = table.one_of("format", &formats);
-    let kinds = [
-        ("probabilities", Kind::Probabilities),
-        ("logits", Kind::Logits),
-        ("log_probabilities", Kind::LogProbabilities),
-        ("binary", Kind::Binary),
-    ];
-    let kind = table.parsed("kind", |text| {
-        let found = kinds.iter().find(|(name, _)| *name == text).map(|&(_, kind)| kind);
-        found.ok_or_else(|| match text {
-            "multilabel" | "ensemble" | "top_k" => {
-                format!("{text:?} is not supported by this version")
-            }
-            _ => format!(
-                "{text:?} is none of \"probabilities\", \"logits\", \"log_probabilities\", \"binary\""
-            ),
-        })
-    });
-    let wrong = (format.is_none() && table.has("format")) || (kind.is_none() && table.has("kind"));
+    let wrong = format.is_none() && table.has("format");
     let format = format.unwrap_or(Format::Json);
+    let kind = kind::read(table, format, limits.parts);
     let is_json = format == Format::Json;
     let fields = table.table("fields");
-    let pointer = |key: &str| {
-        let fields = fields.as_ref()?;
-        if !is_json && fields.has(key) {
-            fields.value(key);
-            fields.problem(
-                key,
-                "raw floats have no fields: the record is its distribution",
-            );
-            return None;
+    let (mut probabilities, mut key) = (None, "probabilities");
+    let mut timestamp = None;
+    match &fields {
+        Some(fields) if is_json => {
+            (probabilities, key) = kind::pointer(fields, kind);
+            let pointer = |text: &str| parse_pointer(text).map(|_| text.to_owned());
+            timestamp = fields.parsed("timestamp", pointer);
         }
-        fields.parsed(key, |text| parse_pointer(text).map(|_| text.to_owned()))
-    };
-    let (probabilities, timestamp) = (pointer("probabilities"), pointer("timestamp"));
+        Some(fields) => {
+            let keys = ["probabilities", "members", "tokens", "timestamp"];
+            for key in keys.into_iter().filter(|key| fields.has(key)) {
+                fields.value(key);
+                let why = "raw floats have no fields: the record is its distribution";
+                fields.problem(key, why);
+            }
+        }
+        None => {}
+    }
     if let (Some(fields), Some(timestamp), Some(distribution)) =
         (&fields, &timestamp, &probabilities)
         && within(timestamp, distribution)
     {
-        fields.problem("timestamp", "lies within fields.probabilities");
+        fields.problem("timestamp", format!("lies within fields.{key}"));
     }
     if let Some(fields) = fields {
-        fields.unsupported(&["label", "id", "members", "tokens"]);
+        fields.unsupported(&["label", "id"]);
         fields.finish();
     }
     let dimensions = dimensions(table, is_json, probabilities.as_deref());
     (!wrong).then_some(DecoderSpec {
         format,
-        kind: kind.unwrap_or(Kind::Probabilities),
+        kind: kind?,
         probabilities,
         timestamp,
         dimensions,
         max_payload_bytes: limits.max_payload_bytes,
         max_classes: limits.max_classes,
     })
+}
+
+/// What bounds of the model's measures follow from.
+fn extent(decoder: Option<&DecoderSpec>, classes: Option<&[String]>) -> Extent {
+    let kind = decoder.map_or(Kind::Probabilities, |decoder| decoder.kind);
+    let size = match kind {
+        Kind::TopK { vocabulary, .. } => Some(vocabulary as usize),
+        _ => classes.map(<[String]>::len),
+    };
+    let nature = kind.nature();
+    Extent { nature, size }
 }
 
 /// Whether one pointer names the other's value or a part of it.

@@ -5,6 +5,7 @@ use super::reader::{Reader, number};
 use super::rule::Context;
 use crate::engine::spec::{BaselineSpec, Rate, ReviewLine, ReviewSpec};
 use crate::observation::Millis;
+use crate::window::measures::Measure;
 
 /// What people can look at beside their work.
 const DEFAULT_RATE: Rate = Rate {
@@ -52,11 +53,9 @@ fn line(table: &Reader<'_>, context: &Context<'_>) -> Option<ReviewLine> {
             None
         }
         (true, false) => {
-            let most = context.classes.map(|classes| (classes as f64).log2());
+            let most = Measure::Entropy.greatest(context.extent);
             if let Some((most, _)) = most.zip(bits).filter(|(most, bits)| bits >= most) {
-                let classes = context.classes.unwrap_or_default();
-                let message =
-                    format!("refers nothing: the entropy of {classes} classes is at most {most}");
+                let message = format!("refers nothing: the entropy of a record is at most {most}");
                 table.warning("above", message);
             }
             bits.map(ReviewLine::Above)

@@ -8,23 +8,18 @@ use crate::alert::budget::{Allowance, Budget};
 use crate::alert::rule::{Comparison, Rule, Scope, Threshold};
 use crate::engine::spec::BaselineSpec;
 use crate::window::WindowSpec;
-use crate::window::measures::{Measure, Needs};
+use crate::window::measures::{Extent, Measure, Needs};
 
 /// Measures that exist and that this version does not take.
-const LATER: [&str; 15] = [
+const LATER: [&str; 10] = [
     "accuracy",
     "brier",
     "calibration_error",
     "cross_entropy",
-    "disagreement",
-    "ensemble_entropy",
     "estimated_accuracy",
-    "expected_entropy",
     "label_shift",
     "prior",
     "segment_information",
-    "token_entropy",
-    "token_perplexity",
     "vote_disagreement",
     "label_accuracy",
 ];
@@ -40,7 +35,7 @@ const DEFAULT_MIN_RECORDS: u64 = 50;
 
 /// What rules are judged against.
 pub struct Context<'a> {
-    pub classes: Option<usize>,
+    pub extent: Extent,
     pub baseline: &'a Option<BaselineSpec>,
     pub window: Option<&'a WindowSpec>,
     /// `defaults.false_alarms`
@@ -283,6 +278,10 @@ fn scope(table: &Reader<'_>, measure: Option<Measure>) -> Scope {
 
 /// What a rule that reads well cannot do.
 fn judge(table: &Reader<'_>, rule: &Rule, context: &Context<'_>) {
+    if let Some(why) = rule.measure.lacking(context.extent.nature) {
+        table.problem("measure", why);
+        return;
+    }
     let relative = |threshold: Threshold| !matches!(threshold, Threshold::Absolute(_));
     let needs_baseline = rule.measure.needs() == Needs::Baseline
         || relative(rule.threshold)
@@ -304,7 +303,7 @@ fn judge(table: &Reader<'_>, rule: &Rule, context: &Context<'_>) {
     let Threshold::Absolute(line) = rule.threshold else {
         return;
     };
-    let greatest = rule.measure.greatest(context.classes);
+    let greatest = rule.measure.greatest(context.extent);
     match rule.comparison {
         Comparison::Above if greatest.is_some_and(|greatest| line >= greatest) => {
             let (name, most) = (rule.measure.name(), greatest.unwrap_or_default());

@@ -252,8 +252,6 @@ fn formats_and_kinds() {
     );
     let told = problem("fields = { probabilities = \"p\" }\n");
     assert!(told.contains("models.m.fields.probabilities"), "{told}");
-    let told = problem("kind = \"multilabel\"\n");
-    assert!(told.contains("is not supported by this version"), "{told}");
     let told = problem("dimensions = { country = \"country\" }\n");
     assert!(
         told.contains("\"/country\"") && told.contains("header:country"),
@@ -274,6 +272,103 @@ fn baselines_are_named_learnt_or_none() {
         duration_ms: 86_400_000,
     };
     assert_eq!(model("baseline = { learn = \"24h\" }\n").baseline, learnt);
+}
+
+#[test]
+fn kinds_that_are_more_than_a_distribution() {
+    let kind = |text: &str| model(text).decoder.kind;
+    assert_eq!(kind("kind = \"multilabel\"\n"), Kind::Multilabel);
+    let ensemble = Kind::Ensemble {
+        members: Some(5),
+        max_members: 1_000,
+    };
+    let raw = "format = \"f32le\"\nkind = \"ensemble\"\n";
+    assert_eq!(kind(&format!("{raw}members = 5\n")), ensemble);
+    let nested =
+        model("kind = \"ensemble\"\nfields = { members = \"/m\" }\nlimits = { members = 7 }\n");
+    assert_eq!(nested.decoder.probabilities.as_deref(), Some("/m"));
+    let ensemble = Kind::Ensemble {
+        members: None,
+        max_members: 7,
+    };
+    assert_eq!(nested.decoder.kind, ensemble);
+    let top_k = "kind = \"top_k\"\nvocabulary = 128256\n";
+    let tokens = model(&format!("{top_k}fields = {{ tokens = \"/t\" }}\n"));
+    assert_eq!(tokens.decoder.probabilities.as_deref(), Some("/t"));
+    let vocabulary = 128_256;
+    let max_tokens = 100_000;
+    assert_eq!(
+        tokens.decoder.kind,
+        Kind::TopK {
+            vocabulary,
+            max_tokens
+        }
+    );
+    for (text, why) in [
+        (raw, "models.m.members: is missing"),
+        ("kind = \"ensemble\"\nmembers = 5\n", "in raw floats"),
+        ("members = 5\n", "in raw floats"),
+        ("kind = \"top_k\"\n", "models.m.vocabulary: is missing"),
+        ("vocabulary = 5\n", "is for kind = \"top_k\""),
+        (&format!("{top_k}format = \"f32le\"\n"), "from JSON only"),
+        (&format!("{top_k}classes = [\"a\"]\n"), "it has tokens"),
+        (
+            "fields = { members = \"/m\" }\n",
+            "is for kind = \"ensemble\"",
+        ),
+        ("fields = { tokens = \"/m\" }\n", "is for kind = \"top_k\""),
+        (
+            &format!("{top_k}fields = {{ probabilities = \"/m\" }}\n"),
+            "is \"tokens\" for",
+        ),
+        ("kind = \"entropy\"\n", "is none of \"probabilities\""),
+    ] {
+        let told = problem(text);
+        assert!(told.contains(why), "{text}: {told}");
+    }
+}
+
+/// A rule on what a kind does not have could never fire.
+#[test]
+fn measures_are_those_of_the_kind() {
+    let rule = |kind: &str, measure: &str| {
+        let model = format!("kind = \"{kind}\"\n");
+        let model = match kind {
+            "top_k" => format!("{model}vocabulary = 16\n"),
+            _ => model,
+        };
+        let alert = format!("name = \"r\"\nmeasure = \"{measure}\"\nabove = 1.5\n");
+        with(&format!(
+            "{model}baseline = \"b\"\n[[models.m.alerts]]\n{alert}"
+        ))
+    };
+    for (kind, measure) in [
+        ("ensemble", "disagreement"),
+        ("ensemble", "kl"),
+        ("multilabel", "kl"),
+        ("top_k", "entropy"),
+        ("top_k", "token_entropy_most"),
+    ] {
+        let checked = read(&rule(kind, measure)).unwrap();
+        assert_eq!(checked.warnings, [], "{kind} {measure}");
+    }
+    for (kind, measure, why) in [
+        ("probabilities", "disagreement", "needs kind = \"ensemble\""),
+        ("multilabel", "token_entropy", "needs kind = \"top_k\""),
+        (
+            "multilabel",
+            "perplexity",
+            "does not exist for kind = \"multilabel\"",
+        ),
+        ("top_k", "kl", "does not exist for kind = \"top_k\""),
+    ] {
+        let told = problems(&rule(kind, measure));
+        assert!(told.len() == 1 && told[0].contains(why), "{told:?}");
+    }
+    // Of a vocabulary of 16 no token has more than 4 bits.
+    let text = rule("top_k", "entropy").replace("above = 1.5", "above = 4");
+    let warning = read(&text).unwrap().warnings.remove(0).to_string();
+    assert!(warning.contains("is at most 4"), "{warning}");
 }
 
 fn rule(lines: &str) -> String {
@@ -487,7 +582,10 @@ fn what_is_referred_has_a_line_a_rate_and_a_topic() {
     };
     assert_eq!(warnings(&text("{ above = 0.7 }")), Vec::<String>::new());
     let told = warnings(&text("{ above = 1 }"));
-    assert!(told[0].contains("of 2 classes is at most 1"), "{told:?}");
+    assert!(
+        told[0].contains("entropy of a record is at most 1"),
+        "{told:?}"
+    );
     let told = warnings(&text("{ above = 0.7 }").replace("review = {", "# {"));
     assert!(
         told[0].contains("output.review") && told[0].contains("stays empty"),

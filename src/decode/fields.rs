@@ -4,7 +4,7 @@
 //! wanted for. The distribution's own node has nothing below it: where another pointer leads into
 //! the distribution, it finds nothing.
 
-use super::{DecoderSpec, DimensionSource, Format};
+use super::{DecoderSpec, DimensionSource, Format, Kind};
 
 /// The names that are tried at the top level when no pointer to the distribution is configured, the
 /// most specific first. One that another pointer uses or leads through is not tried.
@@ -16,6 +16,30 @@ pub const USUAL_NAMES: [&str; 6] = [
     "outputs",
     "logits",
 ];
+
+/// What is tried before them for an ensemble.
+const USUAL_MEMBERS: &str = "/members";
+
+/// What is tried for a language model: where OpenAI has it, and the same without its envelope.
+const USUAL_TOKENS: [&str; 4] = [
+    "/choices/0/logprobs",
+    "/logprobs",
+    "/top_logprobs",
+    "/tokens",
+];
+
+/// The pointers that are tried when none is configured, in order.
+pub fn usual_names(kind: Kind) -> Vec<String> {
+    let names = || USUAL_NAMES.iter().map(|name| format!("/{name}"));
+    match kind {
+        Kind::TopK { .. } => USUAL_TOKENS.map(str::to_owned).into(),
+        Kind::Ensemble { .. } => [USUAL_MEMBERS.to_owned()]
+            .into_iter()
+            .chain(names())
+            .collect(),
+        _ => names().collect(),
+    }
+}
 
 /// The keys that a JSON pointer (RFC 6901) goes through; none for `""`, the whole document.
 ///
@@ -115,18 +139,19 @@ impl Fields {
                     fields.nodes[node].distribution = Some(0);
                 }
             }
-            None => fields.insert_usual_names(),
+            None => fields.insert_usual_names(spec.kind),
         }
         fields
     }
 
-    fn insert_usual_names(&mut self) {
+    fn insert_usual_names(&mut self, kind: Kind) {
         self.usual = true;
-        for name in USUAL_NAMES {
-            if self.child_by_key(Self::ROOT, name).is_none() {
-                let node = self.child(Self::ROOT, name.to_owned());
+        for pointer in usual_names(kind) {
+            let known = self.nodes.len();
+            // One that is new is used for nothing else.
+            if let Some(node) = self.insert(&pointer).filter(|&node| node >= known) {
                 self.nodes[node].distribution = Some(self.distributions.len());
-                self.distributions.push(format!("/{name}"));
+                self.distributions.push(pointer);
             }
         }
     }

@@ -15,9 +15,11 @@ use serde::Deserialize as _;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::fields::{Fields, Node};
+use super::members::Members;
 use super::numbers::{Numbers, Shape};
 use super::text::{self, MAX_TEXT_BYTES, quoted};
-use super::{DecoderSpec, Scratch, nonfinite, timestamp};
+use super::tokens::{Known, Tokens};
+use super::{DecoderSpec, Kind, Scratch, nonfinite, timestamp};
 use crate::observation::{Millis, Reason, Rejection};
 
 /// Memory of the pass that is used again for the next record.
@@ -26,6 +28,10 @@ pub(super) struct Buffers {
     pub members: Vec<(String, f64)>,
     /// Which nodes of [`Fields`] the document has had.
     pub seen: Vec<bool>,
+    /// Of an ensemble, the member at hand.
+    pub row: Vec<f64>,
+    /// Of a response, the token at hand.
+    pub known: Known,
 }
 
 impl Buffers {
@@ -140,19 +146,62 @@ impl<'a> Pass<'a> {
             return IgnoredAny::deserialize(deserializer).map(drop);
         }
         self.inside = Some(rank);
-        let numbers = Numbers {
-            field: &self.fields.distributions[rank],
-            max_classes: self.spec.max_classes,
-            values: &mut self.scratch.probabilities,
-            names: &mut self.scratch.class_names,
-            members: &mut self.scratch.buffers.members,
-        };
-        let outcome = numbers.deserialize(deserializer)?;
+        let outcome = self.read(rank, deserializer)?;
         self.inside = None;
         if outcome != Ok(Shape::Null) {
             self.findings.distribution = Some((rank, outcome));
         }
         Ok(())
+    }
+
+    /// Reads the distribution as the model's kind has it.
+    fn read<'de, D: Deserializer<'de>>(
+        &mut self,
+        rank: usize,
+        deserializer: D,
+    ) -> Result<Result<Shape, Rejection>, D::Error> {
+        let Scratch {
+            probabilities,
+            class_names,
+            buffers,
+            ..
+        } = &mut *self.scratch;
+        let (field, max_classes) = (&self.fields.distributions[rank], self.spec.max_classes);
+        let (names, members) = (class_names, &mut buffers.members);
+        match self.spec.kind {
+            Kind::TopK {
+                vocabulary,
+                max_tokens,
+            } => Tokens {
+                field,
+                vocabulary,
+                max_tokens,
+                max_known: max_classes,
+                known: &mut buffers.known,
+                problem: None,
+            }
+            .deserialize(deserializer),
+            Kind::Ensemble { max_members, .. } => Members {
+                row: Numbers {
+                    field,
+                    max_classes,
+                    values: &mut buffers.row,
+                    names,
+                    members,
+                },
+                max_members,
+                all: probabilities,
+            }
+            .deserialize(deserializer),
+            _ => Numbers {
+                field,
+                max_classes,
+                values: probabilities,
+                names,
+                members,
+            }
+            .deserialize(deserializer),
+        }
     }
 
     /// Marks that a node's value comes.

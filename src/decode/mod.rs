@@ -6,8 +6,9 @@
 //!
 //! 1. there is no payload to read: `tombstone`, `empty`, `too_large`;
 //! 2. the payload is not in its format: `malformed`;
-//! 3. the distribution: `missing_field`, `wrong_type`, `too_many_classes`, `not_finite`,
-//!    `negative`, `sum_off`, and `malformed` for a class that is named twice;
+//! 3. the distribution: `missing_field`, `wrong_type`, `too_many_classes`, `too_many_members`,
+//!    `too_many_tokens`, `class_mismatch` (within one record), `not_finite`, `negative`, `sum_off`,
+//!    and `malformed` for a class that is named twice;
 //! 4. a dimension: `wrong_type`;
 //! 5. the time: `missing_field`, `wrong_type`, `bad_timestamp`.
 //!
@@ -22,6 +23,8 @@
 //! | `decimal` | a number's text to the nearest float |
 //! | `json` | one pass over a document, along the tree of wanted values that `fields` makes |
 //! | `numbers` | the distribution's numbers out of JSON |
+//! | `members` | those of an ensemble's members |
+//! | `tokens` | the log-probabilities of a language model's tokens |
 //! | `nonfinite` | `NaN` and its like, which JSON does not have |
 //! | `raw` | floats without anything around them |
 //! | `timestamp`, `text` | times and strings as producers write them |
@@ -30,11 +33,13 @@ mod decimal;
 mod fast;
 mod fields;
 mod json;
+mod members;
 mod nonfinite;
 mod numbers;
 mod raw;
 mod text;
 mod timestamp;
+mod tokens;
 
 #[cfg(test)]
 mod tests;
@@ -46,9 +51,10 @@ use self::fields::{Fields, label};
 use self::json::Findings;
 use self::numbers::Shape;
 use crate::information::distribution::{self, Invalid};
-use crate::observation::{Millis, NO_VALUE, Reason, Rejection};
+use crate::information::{ensemble, multilabel};
+use crate::observation::{Form, Millis, NO_VALUE, Nature, Reason, Rejection};
 
-pub use self::fields::{USUAL_NAMES, parse_pointer};
+pub use self::fields::{USUAL_NAMES, parse_pointer, usual_names};
 pub use self::text::MAX_TEXT_BYTES;
 
 /// The bytes on the wire.
@@ -71,6 +77,42 @@ pub enum Kind {
     LogProbabilities,
     /// One p in [0, 1], which becomes (1 - p, p).
     Binary,
+    /// Probabilities of K independent labels, each in [0, 1].
+    Multilabel,
+    /// Probabilities of M members of an ensemble, M × K. In JSON an array of arrays, and M is each
+    /// record's own; in a raw payload one member after the other.
+    Ensemble {
+        /// Of a raw payload; at least 1, none is taken as 1.
+        members: Option<usize>,
+        /// Of a JSON document.
+        max_members: usize,
+    },
+    /// Natural log-probabilities of a language model's likeliest tokens, for each token of a
+    /// response; in JSON only. [`DecoderSpec::max_classes`] bounds how many are known of each.
+    TopK {
+        /// How many tokens the model chooses from.
+        vocabulary: u64,
+        max_tokens: usize,
+    },
+}
+
+impl Kind {
+    /// What its records say.
+    pub fn nature(self) -> Nature {
+        match self {
+            Self::Probabilities | Self::Logits | Self::LogProbabilities | Self::Binary => {
+                Nature::Distribution
+            }
+            Self::Multilabel => Nature::Multilabel,
+            Self::Ensemble { .. } => Nature::Ensemble,
+            Self::TopK { .. } => Nature::Response,
+        }
+    }
+
+    /// Whether the general way through JSON is the only one.
+    fn is_nested(self) -> bool {
+        matches!(self, Self::Ensemble { .. } | Self::TopK { .. })
+    }
 }
 
 /// Where a dimension's value is found.
@@ -91,11 +133,11 @@ pub enum DimensionSource {
 pub struct DecoderSpec {
     pub format: Format,
     pub kind: Kind,
-    /// JSON pointer to the distribution; none: the first of [`USUAL_NAMES`] that is there at the
-    /// top level.
+    /// JSON pointer to the distribution; none: the first of [`usual_names`] that is there.
     ///
     /// It is an array of numbers (an array of one such array will do), an object of class name to
-    /// number, or for [`Kind::Binary`] a number.
+    /// number, for [`Kind::Binary`] a number, for [`Kind::Ensemble`] an array of arrays of numbers,
+    /// and for [`Kind::TopK`] what `tokens` reads.
     pub probabilities: Option<String>,
     /// JSON pointer to the event time, which is RFC 3339 text or a number since the Unix epoch in
     /// seconds (below 1e11), milliseconds (1e14), microseconds (1e17) or nanoseconds; none: Kafka's
@@ -134,9 +176,11 @@ pub struct Record<'a> {
 /// What a decoder found; reused between records.
 #[derive(Debug, Default)]
 pub struct Scratch {
-    /// The distribution: finite, each at least 0, summing to 1 but for rounding. Unspecified after
-    /// a rejection.
+    /// The distribution: finite, each at least 0, summing to 1 but for rounding. Of independent labels
+    /// each in [0, 1]; of a response empty. Unspecified after a rejection.
     pub probabilities: Vec<f64>,
+    /// What `probabilities` is, and what was said beside it. Unspecified after a rejection.
+    pub form: Form,
     /// Class names when the record was an object of name to number: sorted, distinct, parallel to
     /// `probabilities`. Empty when it was an array. Unspecified after a rejection.
     pub class_names: Vec<String>,
@@ -238,7 +282,9 @@ impl Decoder {
         payload: &[u8],
         scratch: &mut Scratch,
     ) -> Result<Findings, Rejection> {
-        if let Some(findings) = fast::read(&self.fields, &self.spec, payload, scratch) {
+        if !self.spec.kind.is_nested()
+            && let Some(findings) = fast::read(&self.fields, &self.spec, payload, scratch)
+        {
             return Ok(findings);
         }
         self.reset(record, scratch);
@@ -261,9 +307,17 @@ impl Decoder {
         scratch: &mut Scratch,
     ) -> Result<Findings, Rejection> {
         scratch.class_names.clear();
-        read(payload, self.spec.max_classes, &mut scratch.probabilities)?;
+        let (members, shape) = match self.spec.kind {
+            Kind::Ensemble { members, .. } => {
+                let members = members.unwrap_or(1).max(1);
+                (members, Shape::Members(members))
+            }
+            _ => (1, Shape::Array),
+        };
+        let most = self.spec.max_classes;
+        read(payload, members, most, &mut scratch.probabilities)?;
         Ok(Findings {
-            distribution: Some((0, Ok(Shape::Array))),
+            distribution: Some((0, Ok(shape))),
             ..Findings::default()
         })
     }
@@ -276,7 +330,24 @@ impl Decoder {
         scratch: &mut Scratch,
     ) -> Result<(), Rejection> {
         let values = &mut scratch.probabilities;
+        scratch.form = Form::Distribution;
         let outcome = match (self.spec.kind, shape) {
+            (Kind::Ensemble { .. }, Shape::Members(members)) => {
+                let expected_bits = ensemble::pool(values, members)
+                    .map_err(|(member, invalid)| not_a_member(field, member, invalid))?;
+                scratch.form = Form::Ensemble { expected_bits };
+                return Ok(());
+            }
+            (Kind::TopK { .. }, Shape::Tokens(response)) => {
+                values.clear();
+                scratch.class_names.clear();
+                scratch.form = Form::Response(response);
+                return Ok(());
+            }
+            (Kind::Ensemble { .. } | Kind::TopK { .. }, shape) => {
+                let detail = format!("{field}: {} is not of this kind", shape.what());
+                return Err(Rejection::new(Reason::WrongType, detail));
+            }
             (Kind::Binary, Shape::Number | Shape::Array) if values.len() == 1 => {
                 distribution::binary(values[0]).map(|(no, yes)| {
                     values.clear();
@@ -300,6 +371,10 @@ impl Decoder {
                 return Err(Rejection::new(Reason::WrongType, detail));
             }
             (Kind::Probabilities, _) => distribution::probabilities(values),
+            (Kind::Multilabel, _) => {
+                scratch.form = Form::Multilabel;
+                multilabel::probabilities(values)
+            }
             (Kind::Logits, _) => distribution::logits(values),
             (Kind::LogProbabilities, _) => distribution::log_probabilities(values),
         };
@@ -338,7 +413,12 @@ impl Decoder {
     fn no_distribution(&self) -> Rejection {
         let fields = self.fields.distributions.join(", ");
         let detail = if self.fields.usual {
-            format!("none of {fields} is there; fields.probabilities says where else to look")
+            let key = match self.spec.kind {
+                Kind::Ensemble { .. } => "members",
+                Kind::TopK { .. } => "tokens",
+                _ => "probabilities",
+            };
+            format!("none of {fields} is there; fields.{key} says where else to look")
         } else {
             format!("{fields}: absent or null")
         };
@@ -362,16 +442,32 @@ impl Decoder {
     }
 }
 
-#[cold]
-fn not_a_distribution(field: &str, names: &[String], invalid: Invalid) -> Rejection {
-    let reason = match invalid {
+fn reason(invalid: Invalid) -> Reason {
+    match invalid {
         Invalid::Empty => Reason::WrongType,
         Invalid::NotFinite { .. } => Reason::NotFinite,
         Invalid::Negative { .. } => Reason::Negative,
-        Invalid::AboveOne { .. } | Invalid::SumOff { .. } => Reason::SumOff,
-    };
+        Invalid::AboveOne { .. } | Invalid::LabelAboveOne { .. } | Invalid::SumOff { .. } => {
+            Reason::SumOff
+        }
+    }
+}
+
+#[cold]
+fn not_a_member(field: &str, member: usize, invalid: Invalid) -> Rejection {
+    Rejection::new(
+        reason(invalid),
+        format!("{field}: member {member}: {invalid}"),
+    )
+}
+
+#[cold]
+fn not_a_distribution(field: &str, names: &[String], invalid: Invalid) -> Rejection {
+    let reason = reason(invalid);
     let class = match invalid {
-        Invalid::NotFinite { index, .. } | Invalid::Negative { index, .. } => names.get(index),
+        Invalid::NotFinite { index, .. }
+        | Invalid::Negative { index, .. }
+        | Invalid::LabelAboveOne { index, .. } => names.get(index),
         _ => None,
     };
     let of_class = class

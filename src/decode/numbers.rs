@@ -9,10 +9,10 @@ use std::mem;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::text::{self, MAX_TEXT_BYTES, quoted};
-use crate::observation::{Reason, Rejection};
+use crate::observation::{Reason, Rejection, Response};
 
 /// What the distribution was written as.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Shape {
     /// `null`, which is as good as absent. Nothing was filled.
     Null,
@@ -22,6 +22,23 @@ pub(super) enum Shape {
     Array,
     /// An object of class name to number.
     Object,
+    /// An ensemble: an array of so many arrays of numbers, each as long.
+    Members(usize),
+    /// A language model's response. Nothing was filled.
+    Tokens(Response),
+}
+
+impl Shape {
+    pub fn what(self) -> &'static str {
+        match self {
+            Self::Null => "null",
+            Self::Number => "a number",
+            Self::Array => "an array",
+            Self::Object => "an object",
+            Self::Members(_) => "an array of arrays",
+            Self::Tokens(_) => "tokens",
+        }
+    }
 }
 
 /// Reads one value. Filled are `values`, and `names` in parallel for an object, else emptied.

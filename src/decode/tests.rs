@@ -3,6 +3,7 @@
 
 mod decimal;
 mod fast;
+mod kinds;
 mod properties;
 mod reasons;
 

@@ -1,9 +1,10 @@
 //! The engine's state as bytes, and back.
 //!
 //! A checkpoint holds everything that decisions depend on: panes, partition times, alert states,
-//! learning, what has been spent on review, positions, and the outbox. It says nothing of the configuration; what no longer fits
-//! it after a restart (a rule that is gone, another window, other dimensions or classes) ends or
-//! begins anew, and firing alerts that go with it are resolved, saying so.
+//! learning, what has been spent on review, positions, and the outbox. It says nothing of the
+//! configuration; what no longer fits it after a restart (a rule that is gone, another window, another
+//! kind, other dimensions or classes) ends or begins anew, and firing alerts that go with it are
+//! resolved, saying so.
 
 use std::collections::BTreeMap;
 

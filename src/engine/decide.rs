@@ -411,8 +411,11 @@ impl Decide {
         let rules: Vec<&Rule> = rules(&self.spec, Scope::Whole).collect();
         let budgets: Vec<&Budget> = budgets(&self.spec, Scope::Whole).collect();
         let mut together = None;
-        let like = |fresh: &&Fresh| fresh.sums.sums.len() == whole.classes.len() + 1;
-        for fresh in fresh.values().filter(like).filter(|_| !budgets.is_empty()) {
+        let like = |(key, _): &(&StreamKey, &Fresh)| {
+            let stream = self.state.streams.get(key);
+            stream.is_some_and(|stream| stream.classes == whole.classes)
+        };
+        for (_, fresh) in fresh.iter().filter(like).filter(|_| !budgets.is_empty()) {
             Fresh::join(&mut together, Some(fresh.clone()));
         }
         let rejected_share = self.state.traffic.rejected_share();

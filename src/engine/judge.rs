@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::output::{Output, WindowEvent};
 use crate::alert::budget::EvidenceInfo;
-use crate::alert::diagnosis::{self, Facts, class_shifts};
+use crate::alert::diagnosis::{self, Ensemble, Facts, Reading, class_shifts};
 use crate::alert::event::{
     AlertEvent, BaselineInfo, ClassShift, Diagnosis, Status, WindowInfo, event_id, fingerprint,
 };
@@ -100,6 +100,7 @@ impl Measured {
         stream: &'a StreamKey,
         yardstick: Option<&'a Yardstick>,
     ) -> Facts<'a> {
+        let read = |measure| Reading::of(&self.measures, yardstick?, measure);
         Facts {
             stream,
             measures: &self.measures,
@@ -108,7 +109,12 @@ impl Measured {
             length_ms: self.length_ms,
             rejections: &[],
             segments: &[],
-            ensemble: None,
+            ensemble: read(Measure::ExpectedEntropy)
+                .zip(read(Measure::Disagreement))
+                .map(|(expected_entropy, disagreement)| Ensemble {
+                    expected_entropy,
+                    disagreement,
+                }),
             estimated_accuracy: None,
             channel: None,
         }

@@ -12,6 +12,7 @@ use crate::alert::budget::Budget;
 use crate::alert::rule::{Rule, Subject};
 use crate::alert::state::AlertState;
 use crate::observation::{Millis, StreamKey};
+use crate::summary::Summary;
 
 /// Alerts that fire on streams that have not been seen since: rule to `starts_ms`, by stream.
 pub type Seeds = BTreeMap<StreamKey, BTreeMap<String, Millis>>;
@@ -60,7 +61,7 @@ impl Decide {
             .collect();
         for key in misfits {
             if let Some(mut stream) = before.streams.remove(&key) {
-                let why = "ends because the model's dimensions or classes were changed";
+                let why = "ends because the model's kind, dimensions or classes were changed";
                 for subject in spec.subjects() {
                     if let Some(alert) = stream.alerts.get_mut(subject.rule) {
                         ended.extend(judge::end(&spec.name, subject, &key, alert, at_ms, why));
@@ -181,5 +182,11 @@ fn fits(spec: &ModelSpec, key: &StreamKey, stream: &StreamState) -> bool {
         .classes
         .as_ref()
         .is_none_or(|classes| *classes == stream.classes);
-    classes_fit && (*key == StreamKey::overflow() || key.0.keys().eq(dimensions))
+    // Of another kind of records: their sums cannot be told apart from those to come.
+    let nature = spec.decoder.kind.nature();
+    let summaries = stream.sliding.panes().map(|pane| &pane.summary);
+    let kind_fits = summaries
+        .map(Summary::nature)
+        .all(|found| found.is_some_and(|found| found.is_like(nature)));
+    classes_fit && kind_fits && (*key == StreamKey::overflow() || key.0.keys().eq(dimensions))
 }

@@ -248,7 +248,10 @@ impl Summarise {
             }
         };
         known.latest = Some((place, at));
-        let entropy_bits = deltas[at].summary.add(probabilities, time_ms);
+        let form = &self.scratch.form;
+        let entropy_bits = deltas[at]
+            .summary
+            .add_observation(probabilities, form, time_ms);
         let line_bits = known.line_bits.filter(|&line| entropy_bits > line);
         Ok(line_bits.map(|line_bits| Uncertain {
             entropy_bits,

@@ -16,6 +16,8 @@ use crate::observation::{Millis, Reason, StreamKey};
 use crate::window::WindowSpec;
 use crate::window::measures::Measure;
 
+mod kinds;
+
 pub(super) const TIME: WindowSpec = WindowSpec::Time {
     length_ms: 30_000,
     slide_ms: 10_000,

@@ -136,9 +136,7 @@ impl StreamState {
             yardstick.stream.clone(),
         );
         let goes_on = |held: &Weighed| {
-            held.against == against
-                && held.watch == budget.watch
-                && held.evidence.fits(detector, self.classes.len())
+            held.against == against && held.watch == budget.watch && held.evidence.fits(detector)
         };
         let held = self.evidence.remove(&budget.name).filter(goes_on);
         let mut weighed = held.unwrap_or_else(|| Weighed {

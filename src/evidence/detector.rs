@@ -78,7 +78,7 @@ struct Place {
 impl Detector {
     /// Of what was fitted to the records of `total`. None where the two do not belong together.
     pub fn new(fit: &Fit, total: &PaneSums) -> Option<Self> {
-        if total.records <= 0.0 || !fit.is_sound(total.classes().len()) {
+        if total.records <= 0.0 || !fit.is_sound(total) {
             return None;
         }
         let whole = Bucket {
@@ -238,7 +238,7 @@ impl Detector {
     }
 
     /// n·kl from the baseline, in nats.
-    fn block_kl(&self, records: f64, classes: &[f64], places: &[(usize, f64)]) -> f64 {
+    pub(super) fn block_kl(&self, records: f64, classes: &[f64], places: &[(usize, f64)]) -> f64 {
         let negative = negative_entropy(records, classes);
         let own = match places {
             [] => 0.0,

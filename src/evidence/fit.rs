@@ -67,7 +67,7 @@ impl Fit {
         if log.panes == 0 || total.records <= 0.0 {
             return None;
         }
-        let classes = own_classes(total.classes());
+        let classes = own_classes(&total.sums[1..total.squares.len()]);
         let seasonal = log.season.filter(|&season| has_cycles(season, span_ms));
         let means = Means::new(log, total, seasonal);
         let features: Vec<usize> = features_of(&classes).collect();
@@ -92,8 +92,9 @@ impl Fit {
         self.season.is_some() && self.buckets.is_none()
     }
 
-    /// Whether a detector over so many classes can be made of it.
-    pub fn is_sound(&self, classes: usize) -> bool {
+    /// Whether a detector of records with these sums can be made of it.
+    pub fn is_sound(&self, total: &PaneSums) -> bool {
+        let (sums, classes) = (total.sums.len(), total.squares.len().saturating_sub(1));
         let features = self.classes.len() + 1;
         let at_least = |least: f64| move |number: &f64| number.is_finite() && *number >= least;
         let block = |block: &BlockFit| {
@@ -107,10 +108,11 @@ impl Fit {
             bucket.sums.iter().all(at_least(0.0))
                 && match bucket.sums.len() {
                     0 => true,
-                    sums => sums == classes + 1 && at_least(f64::MIN_POSITIVE)(&bucket.records),
+                    found => found == sums && at_least(f64::MIN_POSITIVE)(&bucket.records),
                 }
         };
-        self.classes.len() <= OWN_CLASSES
+        classes < sums
+            && self.classes.len() <= OWN_CLASSES
             && self.classes.windows(2).all(|pair| pair[0] < pair[1])
             && self.classes.iter().all(|&class| (class as usize) < classes)
             && self.design_effects.len() == features
@@ -312,6 +314,9 @@ struct Moments {
 }
 
 fn blocks(log: &PaneLog, means: &Means<'_>, records: f64, panes_each: u64) -> Vec<BlockFit> {
+    if means.total.classes().is_empty() {
+        return Vec::new();
+    }
     let enough = |&at: &usize| log.panes / block_length(at) >= MIN_BLOCKS;
     let moments: Vec<Moments> = (0..)
         .take_while(enough)

@@ -124,13 +124,17 @@ impl PaneLog {
         }
     }
 
+    pub fn season(&self) -> Option<Season> {
+        self.season
+    }
+
     /// The mean number of records in a pane, to the nearest.
     pub fn records_each(&self) -> u64 {
         let records: f64 = self.buckets.iter().map(|bucket| bucket.records).sum();
         (records / self.panes.max(1) as f64).round() as u64
     }
 
-    /// Whether a fit can be made of it without stumbling, over so many features.
+    /// Whether a fit can be made of it without stumbling, whose panes have so many sums.
     pub fn is_sound(&self, features: usize) -> bool {
         let filled = |bucket: &Bucket| bucket.sums.len() == features;
         let unit = |unit: &Unit, level: usize| {

@@ -42,7 +42,7 @@ mod tests;
 
 use serde::{Deserialize, Serialize};
 
-use crate::observation::Millis;
+use crate::observation::{Millis, Nature};
 use crate::summary::Summary;
 
 /// Block lengths in panes: these, and then each four times the one before.
@@ -71,6 +71,10 @@ const SMOOTHING: f64 = crate::information::divergence::SMOOTHING_RECORDS;
 /// What evidence takes from the records of one pane: for each feature in [0, 1] the sums of it and of
 /// its square. Feature 0 is the entropy as a share of the greatest there can be; feature k + 1 the
 /// probability of class k.
+///
+/// Of K independent labels, the probabilities that each is not so follow, without squares: no bets are
+/// on them, but with them the kl of a block is the sum over labels of the binary ones. Tokens have no
+/// classes.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct PaneSums {
     pub records: f64,
@@ -79,19 +83,28 @@ pub struct PaneSums {
 }
 
 impl PaneSums {
-    /// None without records, and where there is nothing that could change: of one class.
+    /// None without records, where there is nothing that could change (one class), and where records
+    /// are of several kinds.
     pub fn of(summary: &Summary) -> Option<Self> {
-        let greatest = summary.greatest_entropy();
+        let nature = summary.nature()?;
+        let greatest = summary.greatest_entropy()?;
         if summary.records() == 0 || greatest <= 0.0 {
             return None;
         }
+        let records = summary.records() as f64;
         let (entropy, entropy_squares) = summary.entropy_sums();
         let mut sums = vec![entropy / greatest];
         let mut squares = vec![entropy_squares / (greatest * greatest)];
-        sums.extend(summary.probability_sums());
-        squares.extend(summary.square_sums());
+        if nature != Nature::Response {
+            sums.extend(summary.probability_sums());
+            squares.extend(summary.square_sums());
+        }
+        if nature == Nature::Multilabel {
+            let not_so: Vec<f64> = sums[1..].iter().map(|sum| records - sum).collect();
+            sums.extend(not_so);
+        }
         Some(Self {
-            records: summary.records() as f64,
+            records,
             sums,
             squares,
         })
@@ -104,14 +117,17 @@ impl PaneSums {
         add(&mut self.squares, &more.squares);
     }
 
-    /// Whether it is of records over so many features, as far as can be seen.
-    pub fn is_sound(&self, features: usize) -> bool {
+    /// Whether it is of records like those of `summary`, as far as can be seen.
+    pub fn is_like(&self, summary: &Summary) -> bool {
         let finite = |numbers: &[f64]| numbers.iter().all(|number| number.is_finite());
+        let like = |known: Self| {
+            known.sums.len() == self.sums.len() && known.squares.len() == self.squares.len()
+        };
         self.records > 0.0
             && self.records.is_finite()
-            && [&self.sums, &self.squares]
-                .iter()
-                .all(|n| n.len() == features && finite(n))
+            && finite(&self.sums)
+            && finite(&self.squares)
+            && Self::of(summary).is_some_and(like)
     }
 
     fn classes(&self) -> &[f64] {
@@ -194,10 +210,10 @@ fn log_shares(records: f64, classes: impl ExactSizeIterator<Item = f64>) -> Vec<
     classes.map(|sum| ((sum + each) / total).ln()).collect()
 }
 
-/// n Σ p ln p = Σ s ln s - n ln n for class sums s over n records.
+/// n Σ p ln p = Σ s ln (s / n) for class sums s over n records.
 fn negative_entropy(records: f64, classes: &[f64]) -> f64 {
     let terms = classes.iter().filter(|&&sum| sum > 0.0);
-    terms.map(|sum| sum * sum.ln()).sum::<f64>() - records * records.ln()
+    terms.map(|sum| sum * (sum / records).ln()).sum()
 }
 
 fn dot(a: &[f64], b: &[f64]) -> f64 {

@@ -136,8 +136,9 @@ impl Evidence {
         }
     }
 
-    /// Whether it can go on under the detector, whose classes are so many.
-    pub fn fits(&self, detector: &Detector, classes: usize) -> bool {
+    /// Whether it can go on under the detector.
+    pub fn fits(&self, detector: &Detector) -> bool {
+        let classes = detector.places_of_sums() - 1;
         let block = |(block, fit): (&Block, &BlockFit)| {
             block.panes < fit.panes
                 && (block.classes.is_empty() || block.classes.len() == classes)

@@ -355,3 +355,58 @@ fn the_smallest_shift_is_found_in_the_panes_that_it_is_said_to_take() {
         None
     );
 }
+
+/// Labels change one by one: the second goes from 20 to 50 %, and the blocks' kl is that of the binary
+/// distributions: 0.5 ln 2.5 + 0.5 ln 0.625 = 0.2231 nats a record.
+#[test]
+fn labels_are_weighed_one_by_one() {
+    let mut random = fastrand::Rng::with_seed(12);
+    let mut pane = |second: f64| {
+        let mut summary = Summary::new(3);
+        for _ in 0..20 {
+            let mut near = |p: f64| p + 0.1 * (random.f64() - 0.5);
+            summary.add_multilabel(&[near(0.5), near(second), near(0.1)], 0);
+        }
+        PaneSums::of(&summary).unwrap()
+    };
+    let baseline: Vec<PaneSums> = (0..300).map(|_| pane(0.2)).collect();
+    assert_eq!((baseline[0].sums.len(), baseline[0].squares.len()), (7, 4));
+    let (fit, total) = fit(&baseline, None, ALL);
+    assert_eq!(fit.classes, [0, 1, 2]);
+    let detector = Detector::new(&fit, &total).unwrap();
+    // While nothing changes, evidence is at most its number of panes in the mean.
+    let calm = |_| {
+        let panes: Vec<PaneSums> = (0..20).map(|_| pane(0.2)).collect();
+        run(&detector, Watch::ALL, &panes)[19].nats.exp()
+    };
+    let calm: Vec<f64> = (0..100).map(calm).collect();
+    assert!(calm.iter().sum::<f64>() / 100.0 < 20.0);
+    let changed = pane(0.5);
+    let nats = detector.block_kl(changed.records, changed.classes(), &[(0, changed.records)]);
+    assert!((nats / 20.0 - 0.2231).abs() < 0.02, "{}", nats / 20.0);
+    assert!(run(&detector, KL, std::slice::from_ref(&changed))[0].nats > 8640_f64.ln());
+    let lasting = vec![changed; 6];
+    assert!(run(&detector, FEATURES, &lasting)[5].nats > 8640_f64.ln());
+}
+
+/// Without classes there is the entropy alone.
+#[test]
+fn tokens_are_weighed_by_their_entropy() {
+    let pane = |least_bits: f64| PaneSums {
+        records: 20.0,
+        sums: vec![20.0 * least_bits / 16.0],
+        squares: vec![20.0 * (least_bits / 16.0).powi(2) * 1.01],
+    };
+    let baseline: Vec<PaneSums> = (0..300)
+        .map(|i| pane(2.0 + 0.1 * f64::from(i % 7)))
+        .collect();
+    let detector = detector(&baseline);
+    assert!(detector.blocks().is_empty());
+    let stream: Vec<PaneSums> = (0..40)
+        .map(|i| pane(if i < 20 { 2.3 } else { 6.0 }))
+        .collect();
+    let readings = run(&detector, Watch::ALL, &stream);
+    assert!(readings[19].nats < 5.0, "{}", readings[19].nats);
+    assert!(readings[39].nats > 8640_f64.ln(), "{}", readings[39].nats);
+    assert_eq!(readings[39].channel, Channel::Entropy);
+}

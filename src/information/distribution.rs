@@ -26,6 +26,8 @@ pub enum Invalid {
     Negative { index: usize, value: f64 },
     #[error("the value is {value}, above 1 by more than {VALUE_TOLERANCE}")]
     AboveOne { value: f64 },
+    #[error("the value at index {index} is {value}, above 1 by more than {VALUE_TOLERANCE}")]
+    LabelAboveOne { index: usize, value: f64 },
     #[error("the values sum to {sum}, off 1 by more than {SUM_TOLERANCE}")]
     SumOff { sum: f64 },
 }

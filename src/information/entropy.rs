@@ -27,13 +27,14 @@ impl Kernel for Terms {
     }
 }
 
-/// `entropy_bits` as a share of the most that `classes` classes can have, log2 K: within [0, 1],
-/// and 0 for fewer than two classes.
-pub fn normalized(entropy_bits: f64, classes: usize) -> f64 {
-    if classes < 2 {
-        return 0.0;
+/// `entropy_bits` as a share of the most that it can be (log2 K for K classes): within [0, 1], and 0
+/// where that is 0.
+pub fn normalized(entropy_bits: f64, greatest_bits: f64) -> f64 {
+    if greatest_bits > 0.0 {
+        (entropy_bits / greatest_bits).min(1.0)
+    } else {
+        0.0
     }
-    (entropy_bits / (classes as f64).log2()).min(1.0)
 }
 
 /// The two largest probabilities of a distribution.

@@ -10,14 +10,20 @@
 //! | [`distribution`] | whether numbers are a distribution, and makes them one |
 //! | [`entropy`] | how uncertain one distribution is |
 //! | [`divergence`] | how far one lies from another |
+//! | [`ensemble`] | what members of an ensemble say together, and each by itself |
+//! | [`multilabel`] | the same of independent labels |
+//! | [`top_k`] | between which an entropy lies that is known in part |
 //! | [`noise`] | how far sampling alone would move it |
 //! | `log2`, [`vector`] | what the others are made of where it must be fast |
 
 pub mod distribution;
 pub mod divergence;
+pub mod ensemble;
 pub mod entropy;
 mod log2;
+pub mod multilabel;
 pub mod noise;
+pub mod top_k;
 pub mod vector;
 
 #[cfg(test)]

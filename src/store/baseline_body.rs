@@ -2,8 +2,8 @@
 //!
 //! | format | differs |
 //! | --- | --- |
-//! | 2 | measures by name; the fit for evidence |
-//! | 1 | measures by their place in [`MEASURES_1`]; no fit |
+//! | 2 | |
+//! | 1 | it has no fit for evidence |
 
 use std::collections::BTreeMap;
 
@@ -31,38 +31,6 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Baseline, BodyError> {
     Ok(baseline)
 }
 
-/// The measures of format 1, in their order.
-const MEASURES_1: [Measure; 28] = [
-    Measure::Confidence,
-    Measure::CrossEntropyBaseline,
-    Measure::EffectiveClasses,
-    Measure::Entropy,
-    Measure::EntropyNormalized,
-    Measure::EntropyP50,
-    Measure::EntropyP95,
-    Measure::EntropyP99,
-    Measure::EntropyShift,
-    Measure::Hellinger,
-    Measure::Information,
-    Measure::Jeffreys,
-    Measure::Js,
-    Measure::JsDistance,
-    Measure::Kl,
-    Measure::KlNoise,
-    Measure::KlReverse,
-    Measure::LabelKl,
-    Measure::Late,
-    Measure::Linf,
-    Measure::LostRecords,
-    Measure::Margin,
-    Measure::MarginalEntropy,
-    Measure::Perplexity,
-    Measure::Records,
-    Measure::RejectedShare,
-    Measure::Silence,
-    Measure::Tv,
-];
-
 #[derive(Deserialize)]
 struct Baseline1 {
     name: String,
@@ -80,7 +48,7 @@ struct Learnt1 {
     summary: Summary,
     classes: Vec<String>,
     panes: u64,
-    spread: BTreeMap<u32, Spread>,
+    spread: BTreeMap<Measure, Spread>,
 }
 
 impl From<Baseline1> for Baseline {
@@ -102,12 +70,11 @@ impl From<Baseline1> for Baseline {
 
 impl From<Learnt1> for Learnt {
     fn from(old: Learnt1) -> Self {
-        let named = |(place, spread)| Some((*MEASURES_1.get(place as usize)?, spread));
         Self {
             summary: old.summary,
             classes: old.classes,
             panes: old.panes,
-            spread: old.spread.into_iter().filter_map(named).collect(),
+            spread: old.spread,
             fit: None,
         }
     }

@@ -7,6 +7,11 @@
 //! | 3 | Σp², a list of u128 |
 //! | 4 | argmax counts, a list of (class u32, count u64) |
 //! | 5 | the histogram, a list of (bucket u32, count u64) |
+//! | 6 | of ensembles: records u64; Σ of the members' mean entropy as u128 |
+//! | 7 | of independent labels: records u64 |
+//! | 8 | of responses: records u64, tokens u64; Σ least, Σ most, Σ log2 V as u128 |
+//!
+//! Sections from 6 on are there where a record is of their kind.
 //!
 //! Later kinds of sums become further sections, so that older bytes stay readable as they are. A
 //! section that this build does not know is refused: dropping it would lose what it holds.
@@ -17,6 +22,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use super::counts::Counts;
 use super::histogram::Histogram;
 use super::lanes::Lanes;
+use super::members::Members;
+use super::multilabel::Multilabel;
+use super::responses::Responses;
 use super::{Scalars, Summary};
 use crate::observation::{Millis, can_be_time};
 
@@ -27,6 +35,11 @@ const SUMS: u8 = 2;
 const SQUARES: u8 = 3;
 const ARGMAX: u8 = 4;
 const HISTOGRAM: u8 = 5;
+const MEMBERS: u8 = 6;
+const MULTILABEL: u8 = 7;
+const RESPONSES: u8 = 8;
+/// The highest tag of all.
+const LAST: u8 = RESPONSES;
 
 /// A million a second for nine years; so that merging thousands of summaries does not overflow.
 const MOST_RECORDS: u64 = 1 << 48;
@@ -46,6 +59,8 @@ pub enum DecodeError {
 type Core = (u64, (u128, u128, u128, u128), Option<(Millis, Millis)>);
 /// Keys and counts.
 type Pairs = Vec<(u32, u64)>;
+/// Records and tokens; Σ least, Σ most, Σ log2 V.
+type ResponseSums = (u64, u64, (u128, u128, u128));
 
 impl Summary {
     pub fn encode(&self) -> Vec<u8> {
@@ -74,6 +89,7 @@ impl Summary {
             HISTOGRAM,
             &self.histogram.counts().iter().collect::<Pairs>(),
         );
+        self.encode_parts(&mut bytes);
         bytes
     }
 
@@ -98,7 +114,12 @@ impl Summary {
         let histogram = Histogram::of(counts(sections.read(HISTOGRAM)?)?)
             .ok_or(malformed("a bucket is none of the histogram's"))?;
         let within = argmax.iter().all(|(class, _)| u64::from(class) < classes);
-        if !within || argmax.total() != records || histogram.counts().total() != records {
+        let parts = Parts::of(&sections, records)?;
+        let counted = match parts.multilabel.records {
+            0 => argmax.total() == records - parts.responses.records,
+            _ => argmax.iter().all(|(_, count)| count <= records),
+        };
+        if !within || !counted || histogram.counts().total() != records {
             return Err(malformed("counts do not add up to the records"));
         }
         if span.is_some() != (records > 0)
@@ -112,10 +133,12 @@ impl Summary {
             return Err(malformed("there are more records than can be counted"));
         }
         let (entropy, entropy_squares, confidence, margin) = scalars;
-        // In units a record: a probability is at most 2^40, an entropy 64 bits of 2^40.
+        // In units a record: a probability is at most 2^40; an entropy 64 bits of 2^40, and 2^14 bits
+        // where it is of labels.
         let most = |units: u32| u128::from(records) << units;
-        if entropy > most(46)
-            || entropy_squares > most(52)
+        let most_bits: u32 = if parts.multilabel.records == 0 { 6 } else { 14 };
+        if entropy > most(40 + most_bits)
+            || entropy_squares > most(40 + 2 * most_bits)
             || confidence > most(40)
             || margin > most(40)
         {
@@ -134,7 +157,36 @@ impl Summary {
             argmax,
             histogram,
             span,
+            members: parts.members,
+            multilabel: parts.multilabel,
+            responses: parts.responses,
         })
+    }
+}
+
+impl Summary {
+    fn encode_parts(&self, bytes: &mut Vec<u8>) {
+        let Members {
+            records,
+            expected_entropy,
+        } = self.members;
+        if records > 0 {
+            section(bytes, MEMBERS, &(records, expected_entropy));
+        }
+        if self.multilabel.records > 0 {
+            section(bytes, MULTILABEL, &self.multilabel.records);
+        }
+        let Responses {
+            records,
+            tokens,
+            least,
+            most,
+            greatest,
+        } = self.responses;
+        if records > 0 {
+            let sums: ResponseSums = (records, tokens, (least, most, greatest));
+            section(bytes, RESPONSES, &sums);
+        }
     }
 }
 
@@ -147,8 +199,57 @@ fn section(bytes: &mut Vec<u8>, tag: u8, body: &impl Serialize) {
     bytes.extend(body);
 }
 
+/// The parts that only some kinds of records have.
+struct Parts {
+    members: Members,
+    multilabel: Multilabel,
+    responses: Responses,
+}
+
+impl Parts {
+    /// For a summary of `records` records.
+    fn of(sections: &Sections<'_>, records: u64) -> Result<Self, DecodeError> {
+        let (members, expected_entropy): (u64, u128) =
+            sections.read_optional(MEMBERS)?.unwrap_or_default();
+        let multilabel: u64 = sections.read_optional(MULTILABEL)?.unwrap_or_default();
+        let responses: ResponseSums = sections.read_optional(RESPONSES)?.unwrap_or_default();
+        let (responses, tokens, (least, most, greatest)) = responses;
+        // Entropies of classes and tokens are at most 64 bits.
+        let within = |sum: u128, count: u64| sum <= u128::from(count) << 46;
+        let sound = members <= records
+            && multilabel <= records
+            && responses <= records
+            && tokens >= responses
+            && tokens < MOST_RECORDS
+            && within(expected_entropy, members)
+            && within(least, tokens)
+            && within(most, tokens)
+            && within(greatest, responses);
+        if !sound {
+            let what = "a part's sums are more than its records can give";
+            return Err(DecodeError::Malformed(what));
+        }
+        Ok(Self {
+            members: Members {
+                records: members,
+                expected_entropy,
+            },
+            multilabel: Multilabel {
+                records: multilabel,
+            },
+            responses: Responses {
+                records: responses,
+                tokens,
+                least,
+                most,
+                greatest,
+            },
+        })
+    }
+}
+
 /// The bodies of a summary's sections, by tag.
-struct Sections<'a>([Option<&'a [u8]>; HISTOGRAM as usize + 1]);
+struct Sections<'a>([Option<&'a [u8]>; LAST as usize + 1]);
 
 impl<'a> Sections<'a> {
     fn of(bytes: &'a [u8]) -> Result<Self, DecodeError> {
@@ -157,7 +258,7 @@ impl<'a> Sections<'a> {
         if version != VERSION {
             return Err(DecodeError::NewerVersion(version));
         }
-        let mut found = Self([None; HISTOGRAM as usize + 1]);
+        let mut found = Self([None; LAST as usize + 1]);
         while let Some((&tag, after)) = rest.split_first() {
             let cut = malformed("a section is cut off");
             let (length, after) = after.split_first_chunk().ok_or(cut.clone())?;
@@ -171,10 +272,17 @@ impl<'a> Sections<'a> {
     }
 
     fn read<T: DeserializeOwned>(&self, tag: u8) -> Result<T, DecodeError> {
-        let body =
-            self.0[usize::from(tag)].ok_or(DecodeError::Malformed("a section is missing"))?;
+        self.read_optional(tag)?
+            .ok_or(DecodeError::Malformed("a section is missing"))
+    }
+
+    /// None where the section is not there.
+    fn read_optional<T: DeserializeOwned>(&self, tag: u8) -> Result<Option<T>, DecodeError> {
+        let Some(body) = self.0[usize::from(tag)] else {
+            return Ok(None);
+        };
         match postcard::take_from_bytes(body) {
-            Ok((value, [])) => Ok(value),
+            Ok((value, [])) => Ok(Some(value)),
             Ok(_) => Err(DecodeError::Malformed("a section is too long")),
             Err(_) => Err(DecodeError::Malformed("a section is not what its tag says")),
         }

@@ -8,28 +8,38 @@ use std::sync::LazyLock;
 
 use super::counts::Counts;
 
-/// Thousandths of a bit beyond which everything is in the last bucket: 32 bits are the entropy of
-/// four billion classes.
-const MOST: u64 = 32_767;
+/// Thousandths of a bit beyond which everything is in the last bucket: 16,384 bits, of as many
+/// independent labels.
+const MOST: u64 = 16_384_000 - 1;
+
+/// Thousandths up to which buckets are looked up in a table: 32 bits are the entropy of four billion
+/// classes.
+const TABLED: u64 = 32_767;
 
 const DIGITS: u8 = 2;
 
 /// Bits in one unit of the histogram.
 const RESOLUTION: f64 = 1e-3;
 
-/// The bucket of each thousandth, and the greatest number in it.
-static BUCKETS: LazyLock<Vec<(u16, u16)>> = LazyLock::new(|| {
-    let histogram = hdrhistogram::Histogram::<u8>::new_with_bounds(1, MOST, DIGITS)
-        .expect("1 to 32,767 in two digits are bounds that hdrhistogram takes");
-    let bucket = |value| {
-        let (least, greatest) = (
-            histogram.lowest_equivalent(value),
-            histogram.highest_equivalent(value),
-        );
-        (least as u16, greatest.min(MOST) as u16)
-    };
-    (0..=MOST).map(bucket).collect()
+/// Where the bounds of buckets come from.
+static BOUNDS: LazyLock<hdrhistogram::Histogram<u8>> = LazyLock::new(|| {
+    hdrhistogram::Histogram::new_with_bounds(1, MOST, DIGITS)
+        .expect("1 to 16,383,999 in two digits are bounds that hdrhistogram takes")
 });
+
+/// The bucket of each thousandth of the table.
+static BUCKETS: LazyLock<Vec<u16>> = LazyLock::new(|| {
+    let least = |value| BOUNDS.lowest_equivalent(value) as u16;
+    (0..=TABLED).map(least).collect()
+});
+
+/// The bucket of a number of thousandths.
+fn bucket_of(thousandths: u64) -> u32 {
+    match BUCKETS.get(thousandths as usize) {
+        Some(&least) => least.into(),
+        None => BOUNDS.lowest_equivalent(thousandths.min(MOST)) as u32,
+    }
+}
 
 /// How many records had which entropy.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -38,11 +48,7 @@ pub struct Histogram(Counts);
 impl Histogram {
     /// Of counts by bucket; none where a key is no bucket.
     pub fn of(counts: Counts) -> Option<Self> {
-        let is_bucket = |(key, _): (u32, u64)| {
-            BUCKETS
-                .get(key as usize)
-                .is_some_and(|&(least, _)| u32::from(least) == key)
-        };
+        let is_bucket = |(key, _): (u32, u64)| bucket_of(key.into()) == key;
         let known = counts.iter().all(is_bucket);
         known.then_some(Self(counts))
     }
@@ -53,9 +59,9 @@ impl Histogram {
 
     /// Counts one record's entropy, at least 0.
     pub fn add(&mut self, entropy_bits: f64) {
-        // To the nearest; `as` cuts off and saturates, and the index is within the table.
-        let thousandths = ((entropy_bits / RESOLUTION + 0.5) as u64).min(MOST);
-        self.0.add(BUCKETS[thousandths as usize].0.into(), 1);
+        // To the nearest; `as` cuts off and saturates.
+        let thousandths = (entropy_bits / RESOLUTION + 0.5) as u64;
+        self.0.add(bucket_of(thousandths), 1);
     }
 
     pub fn merge(&mut self, other: &Self) {
@@ -75,8 +81,8 @@ impl Histogram {
         for (bucket, count) in self.0.iter() {
             below += count;
             if below >= rank {
-                let (least, greatest) = BUCKETS[bucket as usize];
-                return Some((f64::from(least) + f64::from(greatest)) / 2.0 * RESOLUTION);
+                let greatest = BOUNDS.highest_equivalent(bucket.into());
+                return Some((f64::from(bucket) + greatest as f64) / 2.0 * RESOLUTION);
             }
         }
         None

@@ -27,6 +27,13 @@ pub fn to_units(value: f64) -> u64 {
     (units + TWO_TO_52).to_bits() - TWO_TO_52.to_bits()
 }
 
+/// As [`to_units`] for numbers that may be larger: up to 2^28, the square of 16,384.
+pub fn to_wide_units(value: f64) -> u128 {
+    const MOST: f64 = (1_u64 << 28) as f64;
+    let units = if value > 0.0 { value.min(MOST) } else { 0.0 } * UNITS;
+    units.round_ties_even() as u128
+}
+
 /// Back to a number.
 pub fn from_units(units: u128) -> f64 {
     units as f64 / UNITS

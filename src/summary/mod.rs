@@ -13,17 +13,26 @@ mod codec;
 mod counts;
 mod histogram;
 mod lanes;
+mod members;
+mod multilabel;
+mod nature;
+mod responses;
 #[cfg(test)]
 mod tests;
 
 use crate::information::entropy::{entropy, top_two};
-use crate::observation::Millis;
+use crate::observation::{Form, Millis};
 pub use codec::DecodeError;
 use counts::Counts;
 use histogram::Histogram;
 use lanes::{Lanes, from_units, to_units};
+use members::Members;
+use multilabel::Multilabel;
+use responses::Responses;
+pub use responses::TokenMeans;
 
-/// Sums and counts of records, each a distribution over `classes()` classes.
+/// Sums and counts of records, each a distribution over `classes()` classes; or, as
+/// [`Summary::nature`] says, as many labels, or tokens without classes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Summary {
     records: u64,
@@ -36,6 +45,11 @@ pub struct Summary {
     histogram: Histogram,
     /// Least and greatest event time.
     span: Option<(Millis, Millis)>,
+    // Parts that only some kinds of records have. Each counts its own records and is all zeros
+    // without them, so that taking them away leaves no trace.
+    members: Members,
+    multilabel: Multilabel,
+    responses: Responses,
 }
 
 /// Sums of one number a record, in units of 2^-40.
@@ -60,6 +74,9 @@ impl Summary {
             argmax: Counts::default(),
             histogram: Histogram::default(),
             span: None,
+            members: Members::default(),
+            multilabel: Multilabel::default(),
+            responses: Responses::default(),
         }
     }
 
@@ -81,6 +98,16 @@ impl Summary {
         entropy_bits
     }
 
+    /// Adds one record of any form, whose numbers are `numbers`. Gives its entropy in bits.
+    pub fn add_observation(&mut self, numbers: &[f64], form: &Form, time_ms: Millis) -> f64 {
+        match form {
+            Form::Distribution => self.add(numbers, time_ms),
+            Form::Ensemble { expected_bits } => self.add_ensemble(numbers, *expected_bits, time_ms),
+            Form::Multilabel => self.add_multilabel(numbers, time_ms),
+            Form::Response(response) => self.add_response(response, time_ms),
+        }
+    }
+
     /// Adds the records of `other`, exactly.
     pub fn merge(&mut self, other: &Self) {
         debug_assert_eq!(
@@ -98,6 +125,9 @@ impl Summary {
         self.scalars.margin += other.scalars.margin;
         self.argmax.merge(&other.argmax);
         self.histogram.merge(&other.histogram);
+        self.members.merge(&other.members);
+        self.multilabel.merge(&other.multilabel);
+        self.responses.merge(&other.responses);
         self.widen(other.span);
     }
 
@@ -114,6 +144,9 @@ impl Summary {
         self.scalars.margin -= other.scalars.margin;
         self.argmax.subtract(&other.argmax);
         self.histogram.subtract(&other.histogram);
+        self.members.subtract(&other.members);
+        self.multilabel.subtract(&other.multilabel);
+        self.responses.subtract(&other.responses);
         self.span = self.span.filter(|_| self.records > 0);
     }
 
@@ -162,11 +195,6 @@ impl Summary {
         (from_units(entropy), from_units(entropy_squares))
     }
 
-    /// The greatest entropy that a record can have, in bits.
-    pub fn greatest_entropy(&self) -> f64 {
-        (self.classes() as f64).log2().max(0.0)
-    }
-
     /// The mean distribution; zeros without records.
     pub fn mean(&self) -> Vec<f64> {
         self.sums.units().map(|sum| self.per_record(sum)).collect()
@@ -202,7 +230,7 @@ impl Summary {
         self.per_record(self.scalars.margin)
     }
 
-    /// How often each class was the most probable.
+    /// How often each class was the most probable; of labels, how often each applied.
     pub fn argmax_counts(&self) -> Vec<f64> {
         let mut counts = vec![0.0; self.classes()];
         for (class, count) in self.argmax.iter() {

@@ -1,14 +1,19 @@
 //! The measures of a window: the table of names, and how each follows from a summary.
 
+mod codes;
+mod kinds;
+mod labels;
 mod values;
 
+pub use kinds::Extent;
 pub use values::{Reference, contributions, measures};
 
 use std::collections::BTreeMap;
 
-use serde::de::Error as _;
 use serde::ser::SerializeMap as _;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
+
+use kinds::{bits, classes, one, one_a_label, root_of_labels, unbounded};
 
 /// Declares the measures in one table, in order of name.
 macro_rules! measures {
@@ -35,12 +40,12 @@ macro_rules! measures {
                 match self { $(Self::$variant => Needs::$needs,)* }
             }
 
-            /// The greatest value that it can have over so many classes; none where there is no
-            /// bound, or none without their number. The least is 0.
-            pub fn greatest(self, classes: Option<usize>) -> Option<f64> {
-                let bounds: [(Self, fn(Option<usize>) -> Option<f64>); Self::ALL.len()] =
+            /// The greatest value that it can have for records of this extent; none where there is
+            /// no bound, or none without their size. The least is 0.
+            pub fn greatest(self, extent: Extent) -> Option<f64> {
+                let bounds: [(Self, fn(Extent) -> Option<f64>); Self::ALL.len()] =
                     [$((Self::$variant, $most),)*];
-                bounds[self as usize].1(classes)
+                bounds[self as usize].1(extent)
             }
         }
     };
@@ -50,6 +55,7 @@ const BITS: &str = "bits";
 const SHARE: &str = "share";
 const RECORDS: &str = "records";
 const CLASSES: &str = "classes";
+const TOKENS: &str = "tokens";
 const SECONDS: &str = "seconds";
 /// A distance that has no unit.
 const NONE: &str = "";
@@ -66,18 +72,21 @@ pub enum Needs {
 measures! {
     Confidence "confidence" SHARE Window one;
     CrossEntropyBaseline "cross_entropy_baseline" BITS Baseline unbounded;
+    Disagreement "disagreement" BITS Window bits;
     EffectiveClasses "effective_classes" CLASSES Window classes;
+    EnsembleEntropy "ensemble_entropy" BITS Window bits;
     Entropy "entropy" BITS Window bits;
     EntropyNormalized "entropy_normalized" SHARE Window one;
     EntropyP50 "entropy_p50" BITS Window bits;
     EntropyP95 "entropy_p95" BITS Window bits;
     EntropyP99 "entropy_p99" BITS Window bits;
     EntropyShift "entropy_shift" SHARE Baseline one;
-    Hellinger "hellinger" NONE Baseline one;
+    ExpectedEntropy "expected_entropy" BITS Window bits;
+    Hellinger "hellinger" NONE Baseline root_of_labels;
     Information "information" BITS Window bits;
     Jeffreys "jeffreys" BITS Baseline unbounded;
-    Js "js" BITS Baseline one;
-    JsDistance "js_distance" NONE Baseline one;
+    Js "js" BITS Baseline one_a_label;
+    JsDistance "js_distance" NONE Baseline root_of_labels;
     Kl "kl" BITS Baseline unbounded;
     KlNoise "kl_noise" BITS Baseline unbounded;
     KlReverse "kl_reverse" BITS Baseline unbounded;
@@ -90,24 +99,13 @@ measures! {
     Perplexity "perplexity" CLASSES Window classes;
     Records "records" RECORDS Window unbounded;
     RejectedShare "rejected_share" SHARE Model one;
+    ResponseTokens "response_tokens" TOKENS Window unbounded;
     Silence "silence" SECONDS Model unbounded;
-    Tv "tv" SHARE Baseline one;
-}
-
-fn unbounded(_: Option<usize>) -> Option<f64> {
-    None
-}
-
-fn one(_: Option<usize>) -> Option<f64> {
-    Some(1.0)
-}
-
-fn classes(classes: Option<usize>) -> Option<f64> {
-    classes.map(|classes| classes as f64)
-}
-
-fn bits(classes: Option<usize>) -> Option<f64> {
-    classes.map(|classes| (classes as f64).log2())
+    TokenEntropy "token_entropy" BITS Window bits;
+    TokenEntropyMost "token_entropy_most" BITS Window bits;
+    TokenPerplexity "token_perplexity" TOKENS Window classes;
+    TokenPerplexityMost "token_perplexity_most" TOKENS Window classes;
+    Tv "tv" SHARE Baseline one_a_label;
 }
 
 impl Measure {
@@ -117,20 +115,6 @@ impl Measure {
             .iter()
             .copied()
             .find(|measure| measure.name() == name)
-    }
-}
-
-/// By name, so that what is stored does not depend on how many measures there are.
-impl Serialize for Measure {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.name())
-    }
-}
-
-impl<'de> Deserialize<'de> for Measure {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let name = String::deserialize(deserializer)?;
-        Self::from_name(&name).ok_or_else(|| D::Error::custom(format!("{name:?} is no measure")))
     }
 }
 

@@ -236,3 +236,57 @@ fn a_model_that_takes_kafkas_time_needs_one() {
     let why = String::from_utf8(refused.stderr).unwrap();
     assert!(why.contains("--start and --every"), "{why}");
 }
+
+/// Records that are more than one distribution, a good one and bad ones, by hand.
+///
+/// - Members (1, 0) and (1/2, 1/2): their mean (3/4, 1/4) has 0.811278 bits, of which they have 0.5
+///   by themselves.
+/// - Labels 1/4 and 1/2: 0.811278 + 1 bits.
+/// - Half and a quarter known of ten tokens: 1.5 bits, and a quarter of log2 8 more.
+#[test]
+fn kinds_that_are_more_than_a_distribution() {
+    let (half, quarter) = (0.5_f64.ln(), 0.25_f64.ln());
+    let token = format!("{{\"a\":{half},\"b\":{quarter},\"c\":-9999.0}}");
+    let cases = [
+        (
+            "kind = \"ensemble\"",
+            "{\"members\":[[1,0],[0.5,0.5]]}".to_owned(),
+            "{\"members\":[[1,0],[0.5,0.4]]}",
+            "sum_off",
+            [("entropy", 0.811_278), ("disagreement", 0.311_278)],
+        ),
+        (
+            "kind = \"multilabel\"",
+            "{\"probs\":{\"x\":0.25,\"y\":0.5}}".to_owned(),
+            "{\"probs\":{\"x\":0.25,\"z\":0.5}}",
+            "class_mismatch",
+            [("entropy", 1.811_278), ("entropy_normalized", 0.905_639)],
+        ),
+        (
+            "kind = \"top_k\"\nvocabulary = 10",
+            format!("{{\"choices\":[{{\"logprobs\":{{\"top_logprobs\":[{token}]}}}}]}}"),
+            "{\"choices\":[{\"logprobs\":null}]}",
+            "missing_field",
+            [("token_entropy", 1.5), ("token_entropy_most", 2.25)],
+        ),
+    ];
+    for (i, (model, good, bad, reason, expected)) in cases.iter().enumerate() {
+        let site = site(&format!("nested-{i}"), &format!("{model}\n"));
+        let file = site.write("in.ndjson", format!("{good}\n{bad}\n{good}\n"));
+        let file = file.to_str().unwrap();
+        let (start, every) = ("2026-11-20T10:00:00Z", "500ms");
+        let args = [
+            "replay", "--input", file, "--start", start, "--every", every,
+        ];
+        let events = events(&site.done(&args));
+        let of = |kind: &'static str| events.iter().filter(move |e| e["type"] == kind);
+        let refused: Vec<&Value> = of("rejected").map(|event| &event["reason"]).collect();
+        assert_eq!(refused, [reason], "{model}");
+        let window = of("window").next().unwrap();
+        assert_eq!(window["window"]["records"], 2);
+        for (name, value) in expected {
+            let found = window["measures"][name].as_f64().unwrap();
+            assert!((found - value).abs() < 1e-6, "{model} {name}: {found}");
+        }
+    }
+}

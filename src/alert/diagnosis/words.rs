@@ -105,7 +105,9 @@ pub fn refused(facts: &Facts<'_>) -> String {
         Reason::NotFinite => "they hold NaN or infinity",
         Reason::MissingField | Reason::WrongType | Reason::Malformed => "they have another form",
         Reason::Tombstone | Reason::Empty => "they are empty",
-        Reason::TooLarge => "they are larger than the limit",
+        Reason::TooLarge | Reason::TooManyMembers | Reason::TooManyTokens => {
+            "they are larger than the limit"
+        }
         Reason::BadTimestamp | Reason::AheadOfClock => "their times cannot be used",
     };
     format!("{meaning} ({count} of {total} refused records: {reason})")

@@ -209,7 +209,7 @@ fn sight(
     let shift = |feature, direction| {
         detector.smallest_shift(feature, direction, within, fit.pane_records, line_nats)
     };
-    let greatest_bits = yardstick.summary().greatest_entropy();
+    let greatest_bits = yardstick.summary().greatest_entropy().unwrap_or_default();
     let bits = |direction| Some(shift(0, direction)? * greatest_bits);
     let classes = (1..detector.features()).filter_map(|feature| {
         let (class, up) = (detector.class(feature)?, shift(feature, Direction::Up)?);

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use super::toml;
+use super::{nested, toml};
 use crate::decode::{Decoder, DecoderSpec, Format, Kind, NoHeaders, Record, Scratch, USUAL_NAMES};
 use crate::information::distribution;
 use crate::observation::Millis;
@@ -119,6 +119,11 @@ fn guess_json(samples: &[Sample], documents: &[Option<Value>]) -> Result<Guess, 
     }
     let least = MOST * documents.len() as f64;
     fields.retain(|_, field| field.values.len() as f64 >= least);
+    let payloads = samples.iter().map(|sample| sample.payload.as_slice());
+    let json = spec(Format::Json, Kind::Probabilities);
+    if let Some(spec) = nested::tokens(&json, payloads, least) {
+        return Ok(guess_tokens(spec, &fields, samples));
+    }
     let distribution = fields
         .iter()
         .filter_map(|(pointer, field)| distribution_of(pointer, field))
@@ -156,7 +161,11 @@ fn guess_json(samples: &[Sample], documents: &[Option<Value>]) -> Result<Guess, 
         "format = \"json\"".to_owned(),
         format!("kind = \"{}\"", name(found.kind)),
     ];
-    let mut entries = vec![format!("probabilities = {}", toml(&found.pointer))];
+    let field = match found.kind {
+        Kind::Ensemble { .. } => "members",
+        _ => "probabilities",
+    };
+    let mut entries = vec![format!("{field} = {}", toml(&found.pointer))];
     entries.extend(
         spec.timestamp
             .iter()
@@ -172,7 +181,44 @@ fn guess_json(samples: &[Sample], documents: &[Option<Value>]) -> Result<Guess, 
             found.classes.len()
         ));
     }
-    let dimensions = dimensions_of(&fields);
+    say_dimensions(&fields, &mut notes, &mut lines);
+    Ok(Guess { spec, notes, lines })
+}
+
+/// A language model's responses, which `spec` reads.
+fn guess_tokens(
+    mut spec: DecoderSpec,
+    fields: &BTreeMap<String, Field<'_>>,
+    samples: &[Sample],
+) -> Guess {
+    let mut notes = vec!["JSON; log-probabilities of a language model's tokens".to_owned()];
+    spec.timestamp = time_of(fields, &spec, samples);
+    let mut lines = vec![
+        "format = \"json\"".to_owned(),
+        "kind = \"top_k\"".to_owned(),
+        format!(
+            "vocabulary = {} # how many tokens the model chooses from: put in yours",
+            nested::PROPOSED_VOCABULARY
+        ),
+    ];
+    match &spec.timestamp {
+        Some(pointer) => {
+            notes.push(format!("{} holds the time", shown(pointer)));
+            lines.push(format!("fields = {{ timestamp = {} }}", toml(pointer)));
+        }
+        None => notes.push("no field holds the time: Kafka's own is taken".to_owned()),
+    }
+    say_dimensions(fields, &mut notes, &mut lines);
+    Guess { spec, notes, lines }
+}
+
+/// What may tell streams apart.
+fn say_dimensions(
+    fields: &BTreeMap<String, Field<'_>>,
+    notes: &mut Vec<String>,
+    lines: &mut Vec<String>,
+) {
+    let dimensions = dimensions_of(fields);
     if !dimensions.is_empty() {
         let of = |(pointer, values): &(String, usize)| {
             let s = if *values == 1 { "" } else { "s" };
@@ -188,7 +234,6 @@ fn guess_json(samples: &[Sample], documents: &[Option<Value>]) -> Result<Guess, 
         lines.push("# each combination of values is watched by itself:".to_owned());
         lines.push(format!("# dimensions = {{ {} }}", entries.join(", ")));
     }
-    Ok(Guess { spec, notes, lines })
 }
 
 /// Collects what may be wanted: numbers, strings, booleans, and whole arrays or objects of numbers.
@@ -213,7 +258,9 @@ fn walk<'a>(
                 }
             }
         }
-        Value::Array(_) if numbers(value).is_some() => keep(pointer, fields),
+        Value::Array(_) if numbers(value).is_some() || nested::is_nested(value) => {
+            keep(pointer, fields);
+        }
         Value::Number(_) | Value::String(_) | Value::Bool(_) => keep(pointer, fields),
         Value::Array(_) | Value::Null => {}
     }
@@ -247,10 +294,11 @@ impl Distribution {
     /// The best comes first.
     fn rank(&self) -> (usize, usize, usize) {
         let kind = match self.kind {
-            Kind::Probabilities => 0,
-            Kind::LogProbabilities => 1,
-            Kind::Binary => 2,
-            Kind::Logits => 3,
+            Kind::Ensemble { .. } | Kind::TopK { .. } => 0,
+            Kind::Probabilities => 1,
+            Kind::LogProbabilities => 2,
+            Kind::Binary => 3,
+            Kind::Logits | Kind::Multilabel => 4,
         };
         let top = self.pointer.strip_prefix('/').unwrap_or_default();
         let usual = USUAL_NAMES.iter().position(|name| *name == top);
@@ -270,6 +318,15 @@ impl Distribution {
             }
             (Kind::Probabilities, None) => format!("{k} probabilities{named}"),
             (Kind::LogProbabilities, _) => format!("{k} log-probabilities{named}"),
+            (Kind::Ensemble { members, .. }, _) => {
+                let members = members.unwrap_or(1);
+                format!(
+                    "the probabilities of {members} members of an ensemble over {k} classes (rows of \
+                     a batch look the same, and are none)"
+                )
+            }
+            (Kind::TopK { .. }, _) => "log-probabilities of a language model's tokens".to_owned(),
+            (Kind::Multilabel, _) => format!("{k} probabilities of independent labels{named}"),
             (Kind::Logits, _) => {
                 format!("{k} numbers that are no probabilities{named}: taken as logits")
             }
@@ -286,6 +343,17 @@ fn distribution_of(pointer: &str, field: &Field<'_>) -> Option<Distribution> {
             pointer: pointer.to_owned(),
             kind: Kind::Binary,
             classes: Classes::Counted(2),
+            sums: None,
+        });
+    }
+    if let Some((members, k)) = nested::ensemble(&field.values, MOST * field.values.len() as f64) {
+        return Some(Distribution {
+            pointer: pointer.to_owned(),
+            kind: Kind::Ensemble {
+                members: Some(members),
+                max_members: 1_000,
+            },
+            classes: Classes::Counted(k),
             sums: None,
         });
     }
@@ -412,6 +480,9 @@ fn name(kind: Kind) -> &'static str {
         Kind::Logits => "logits",
         Kind::LogProbabilities => "log_probabilities",
         Kind::Binary => "binary",
+        Kind::Multilabel => "multilabel",
+        Kind::Ensemble { .. } => "ensemble",
+        Kind::TopK { .. } => "top_k",
     }
 }
 

@@ -5,11 +5,20 @@ use proptest::prelude::*;
 use super::*;
 
 const FORMATS: [Format; 3] = [Format::Json, Format::F32Le, Format::F64Le];
-const KINDS: [Kind; 4] = [
+const KINDS: [Kind; 7] = [
     Kind::Probabilities,
     Kind::Logits,
     Kind::LogProbabilities,
     Kind::Binary,
+    Kind::Multilabel,
+    Kind::Ensemble {
+        members: Some(2),
+        max_members: 3,
+    },
+    Kind::TopK {
+        vocabulary: 5,
+        max_tokens: 3,
+    },
 ];
 
 /// Decodes with every format and kind, and holds each outcome to what is promised.
@@ -37,9 +46,29 @@ fn check(payload: &[u8]) -> Result<(), TestCaseError> {
 
 fn check_accepted(scratch: &Scratch) -> Result<(), TestCaseError> {
     let p = &scratch.probabilities;
-    prop_assert!(!p.is_empty() && p.len() <= spec().max_classes);
+    prop_assert!(p.len() <= spec().max_classes);
     prop_assert!(p.iter().all(|p| (0.0..=1.0 + 1e-12).contains(p)), "{p:?}");
-    prop_assert!((p.iter().sum::<f64>() - 1.0).abs() < 1e-9, "{p:?}");
+    let is_distribution = (p.iter().sum::<f64>() - 1.0).abs() < 1e-9;
+    match scratch.form {
+        Form::Distribution => prop_assert!(is_distribution, "{p:?}"),
+        Form::Ensemble { expected_bits } => {
+            prop_assert!(is_distribution, "{p:?}");
+            prop_assert!(
+                (0.0..=2.0 + 1e-9).contains(&expected_bits),
+                "{expected_bits}"
+            );
+        }
+        Form::Multilabel => prop_assert!(!p.is_empty()),
+        Form::Response(response) => {
+            prop_assert!(p.is_empty() && (1..=3).contains(&response.tokens));
+            let most = response.tokens as f64 * 5_f64.log2() + 1e-9;
+            let bounds = (response.least_bits, response.most_bits);
+            prop_assert!(
+                0.0 <= bounds.0 && bounds.0 <= bounds.1 && bounds.1 <= most,
+                "{bounds:?}"
+            );
+        }
+    }
     prop_assert!(scratch.class_names.is_empty() || scratch.class_names.len() == p.len());
     prop_assert!(
         scratch.class_names.is_sorted_by(|a, b| a < b),
@@ -80,9 +109,23 @@ fn value() -> BoxedStrategy<String> {
         (0.0..1.0f64).prop_map(|p| format!(r#"{{"b": {p}, "a": {}}}"#, 1.0 - p)),
         any::<String>().prop_map(|text| serde_json::to_string(&text).unwrap()),
         Just("\"2024-01-02T03:04:05.678Z\"".to_owned()),
+        (0.0..1.0f64).prop_map(|p| format!("[[{p}, {}], [1, 0]]", 1.0 - p)),
+        (-12.0..0.0f64).prop_map(|l| format!(r#"[{{"token": "a", "logprob": {l}}}, {l}]"#)),
     ];
     leaf.prop_recursive(4, 24, 5, |inner| {
-        let key = prop_oneof!["out", "p", "ts", "v", "country", "probs", "logits", "[a-c]"];
+        let key = prop_oneof![
+            "out",
+            "p",
+            "ts",
+            "v",
+            "country",
+            "probs",
+            "logits",
+            "tokens",
+            "top_logprobs",
+            "logprob",
+            "[a-c]"
+        ];
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..5).prop_map(|v| format!("[{}]", v.join(","))),
             prop::collection::vec((key, inner), 0..5).prop_map(|members| {
@@ -111,11 +154,14 @@ fn members(value: BoxedStrategy<String>) -> BoxedStrategy<Vec<String>> {
             "[[0, 0, 1]]",
             "0.5",
             "[-3e2]",
+            "[[0.5, 0.5], [1, 0]]",
+            "[{\"a\": -1.5, \"b\": -0.5}, [-0.5]]",
+            "{\"content\": [{\"token\": \"a\", \"logprob\": -1, \"top_logprobs\": [-2]}]}",
         ])
     };
     let ts = mostly(&["\"2024-01-02T03:04:05.678Z\"", "1704164645.678"]);
     let text = || mostly(&["\"DE\"", "7", "null"]);
-    ("(probs|logits|x)", p(), p(), text(), ts, text())
+    ("(probs|logits|tokens|x)", p(), p(), text(), ts, text())
         .prop_map(|(name, usual, p, country, ts, v)| {
             vec![
                 format!("\"{name}\": {usual}"),

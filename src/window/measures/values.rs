@@ -1,9 +1,11 @@
 //! How each measure follows from a window's summary and the baseline's.
 
-use super::{Measure, Measures};
+use super::{Measure, Measures, labels};
 use crate::information::divergence::{self, smooth_counts, smooth_probabilities};
 use crate::information::entropy::{entropy, normalized};
+use crate::information::multilabel;
 use crate::information::noise::NoiseFloor;
+use crate::observation::Nature;
 use crate::summary::Summary;
 
 /// A baseline's side of the measures, made once and used for every window.
@@ -20,58 +22,138 @@ pub struct Reference {
 
 impl Reference {
     pub fn new(baseline: &Summary) -> Self {
+        let (sums, counts) = (baseline.probability_sums(), baseline.argmax_counts());
+        let (smoothed, labels) = if baseline.nature() == Some(Nature::Multilabel) {
+            let records = baseline.records() as f64;
+            (
+                multilabel::smooth_probabilities(&sums, records),
+                multilabel::smooth_counts(&counts, records),
+            )
+        } else {
+            (smooth_probabilities(&sums), smooth_counts(&counts))
+        };
         Self {
             mean: baseline.mean(),
-            smoothed: smooth_probabilities(&baseline.probability_sums()),
-            labels: smooth_counts(&baseline.argmax_counts()),
+            smoothed,
+            labels,
             variances: baseline.variances(),
             summary: baseline.clone(),
         }
     }
 
     /// What each divergence of a window of so many records is expected to be when nothing has
-    /// changed; none where either has no records.
+    /// changed; none where either has no records, or nothing to diverge in.
     pub fn noise(&self, records: u64) -> Option<NoiseFloor> {
-        NoiseFloor::new(
-            &self.variances,
-            &self.smoothed,
-            records,
-            self.summary.records(),
-        )
+        let all = self.summary.records();
+        match self.summary.nature()? {
+            Nature::Response => None,
+            Nature::Distribution | Nature::Ensemble => {
+                NoiseFloor::new(&self.variances, &self.smoothed, records, all)
+            }
+            // Of (1 - p, p) both vary alike, and the floors of labels add up as the divergences do.
+            Nature::Multilabel => {
+                let variances: Vec<f64> = self.variances.iter().flat_map(|&v| [v, v]).collect();
+                NoiseFloor::new(&variances, &multilabel::pairs(&self.smoothed), records, all)
+            }
+        }
+    }
+
+    /// The baseline's side, where it is of labels.
+    fn of_labels(&self) -> labels::Baseline<'_> {
+        labels::Baseline {
+            mean: &self.mean,
+            smoothed: &self.smoothed,
+            applied: &self.labels,
+        }
+    }
+
+    /// Whether the window can be held against it.
+    fn is_like(&self, window: &Summary) -> bool {
+        let natures = self.summary.nature().zip(window.nature());
+        self.summary.classes() == window.classes()
+            && self.summary.records() > 0
+            && natures.is_some_and(|(baseline, window)| baseline.is_like(window))
     }
 }
 
 /// Every measure of a window that follows from its summary: those that need no baseline, and,
-/// against one over as many classes, those that do. None without records.
+/// against one of such records over as many classes, those that do. None without records; of records
+/// that differ in nature only their number.
 pub fn measures(window: &Summary, baseline: Option<&Reference>) -> Measures {
     let mut values = Measures::default();
     if window.records() == 0 {
         return values;
     }
-    let mean = window.mean();
-    alone(&mut values, window, &mean);
-    let comparable = |baseline: &&Reference| {
-        baseline.summary.classes() == window.classes() && baseline.summary.records() > 0
+    values.insert(Measure::Records, window.records() as f64);
+    let Some(nature) = window.nature() else {
+        return values;
     };
-    if let Some(baseline) = baseline.filter(comparable) {
-        against(&mut values, window, &mean, baseline);
+    let mean = window.mean();
+    let baseline = baseline.filter(|baseline| baseline.is_like(window));
+    of_entropy(&mut values, window, baseline);
+    match nature {
+        Nature::Distribution | Nature::Ensemble => {
+            alone(&mut values, window, &mean);
+            if let Some(baseline) = baseline {
+                against(&mut values, window, &mean, baseline);
+            }
+        }
+        Nature::Multilabel => {
+            labels::alone(&mut values, window, &mean);
+            if let Some(baseline) = baseline {
+                labels::against(&mut values, window, &mean, &baseline.of_labels());
+            }
+        }
+        Nature::Response => of_tokens(&mut values, window),
+    }
+    let noise = baseline.and_then(|baseline| baseline.noise(window.records()));
+    if let Some(noise) = noise {
+        values.insert(Measure::KlNoise, noise.kl);
     }
     values.0.retain(|_, value| value.is_finite());
     values
 }
 
-fn alone(values: &mut Measures, window: &Summary, mean: &[f64]) {
-    let (entropy_bits, marginal) = (window.entropy(), entropy(mean));
+/// What follows from the records' entropies, whatever the records are.
+fn of_entropy(values: &mut Measures, window: &Summary, baseline: Option<&Reference>) {
+    let entropy_bits = window.entropy();
     let quantile = |quantile| window.histogram().quantile(quantile).unwrap_or_default();
-    values.insert(Measure::Records, window.records() as f64);
     values.insert(Measure::Entropy, entropy_bits);
+    let greatest = window.greatest_entropy().unwrap_or_default();
     values.insert(
         Measure::EntropyNormalized,
-        normalized(entropy_bits, window.classes()),
+        normalized(entropy_bits, greatest),
     );
     values.insert(Measure::EntropyP50, quantile(0.5));
     values.insert(Measure::EntropyP95, quantile(0.95));
     values.insert(Measure::EntropyP99, quantile(0.99));
+    if let Some(baseline) = baseline {
+        let shift = window.histogram().distance(baseline.summary.histogram());
+        values.insert(Measure::EntropyShift, shift);
+    }
+}
+
+/// Bounds of the mean entropy of a token, and what they are as numbers of equally likely tokens.
+fn of_tokens(values: &mut Measures, window: &Summary) {
+    let Some(means) = window.token_means() else {
+        return;
+    };
+    values.insert(Measure::TokenEntropy, means.least_bits);
+    values.insert(Measure::TokenEntropyMost, means.most_bits);
+    values.insert(Measure::TokenPerplexity, means.least_bits.exp2());
+    values.insert(Measure::TokenPerplexityMost, means.most_bits.exp2());
+    values.insert(Measure::ResponseTokens, means.tokens);
+}
+
+fn alone(values: &mut Measures, window: &Summary, mean: &[f64]) {
+    let (entropy_bits, marginal) = (window.entropy(), entropy(mean));
+    if let Some(expected_bits) = window.expected_entropy() {
+        values.insert(Measure::EnsembleEntropy, entropy_bits);
+        values.insert(Measure::ExpectedEntropy, expected_bits);
+        // Not below 0 but for rounding: entropy is concave.
+        let disagreement = (entropy_bits - expected_bits).max(0.0);
+        values.insert(Measure::Disagreement, disagreement);
+    }
     values.insert(Measure::Confidence, window.confidence());
     values.insert(Measure::Margin, window.margin());
     values.insert(Measure::MarginalEntropy, marginal);
@@ -92,7 +174,6 @@ fn against(values: &mut Measures, window: &Summary, mean: &[f64], baseline: &Ref
         .iter()
         .map(|count| count / records)
         .collect();
-    let shift = window.histogram().distance(baseline.summary.histogram());
     values.insert(Measure::Kl, kl);
     values.insert(Measure::KlReverse, reverse);
     values.insert(Measure::Jeffreys, kl + reverse);
@@ -106,19 +187,19 @@ fn against(values: &mut Measures, window: &Summary, mean: &[f64], baseline: &Ref
     values.insert(Measure::Linf, divergence::linf(mean, &baseline.mean));
     values.insert(Measure::CrossEntropyBaseline, entropy(mean) + kl);
     values.insert(Measure::LabelKl, divergence::kl(&labels, &baseline.labels));
-    values.insert(Measure::EntropyShift, shift);
-    if let Some(noise) = baseline.noise(window.records()) {
-        values.insert(Measure::KlNoise, noise.kl);
-    }
 }
 
-/// What each class adds to kl, in bits; they sum to it, and none is below 0. Empty where the
-/// baseline is over another number of classes.
+/// What each class or label adds to kl, in bits; they sum to it, and none is below 0. Empty where
+/// the baseline is over another number of classes, or of other records.
 pub fn contributions(window: &Summary, baseline: &Reference) -> Vec<f64> {
-    if baseline.summary.classes() != window.classes() {
+    if !baseline.is_like(window) {
         return Vec::new();
     }
-    divergence::contributions(&window.mean(), &baseline.smoothed).collect()
+    let (mean, smoothed) = (window.mean(), &baseline.smoothed);
+    if window.nature() == Some(Nature::Multilabel) {
+        return multilabel::contributions(&mean, smoothed).collect();
+    }
+    divergence::contributions(&mean, smoothed).collect()
 }
 
 #[cfg(test)]
@@ -129,6 +210,7 @@ mod tests {
     use flate2::read::GzDecoder;
     use proptest::prelude::*;
 
+    use super::super::Extent;
     use super::*;
 
     /// Records of part 0 (reference) and part 1 (analysis) of the synthetic multiclass set.
@@ -170,8 +252,12 @@ mod tests {
         lines.map(row).collect()
     }
 
-    /// late, lost_records, rejected_share and silence
-    const NOT_OF_A_SUMMARY: usize = 4;
+    /// Measures of distributions that follow from a summary: all but `late`, `lost_records`,
+    /// `rejected_share` and `silence`.
+    fn of_a_summary() -> usize {
+        let of = |measure: &&Measure| measure.is_of(Nature::Distribution);
+        Measure::ALL.iter().filter(of).count() - 4
+    }
 
     /// Every measure that needs no labels, at the tolerances stated with the reference numbers.
     #[test]
@@ -211,7 +297,7 @@ mod tests {
                 );
             }
         }
-        assert_eq!(compared, 20 * (Measure::ALL.len() - NOT_OF_A_SUMMARY));
+        assert_eq!(compared, 20 * of_a_summary());
     }
 
     fn any_summary(classes: usize) -> impl Strategy<Value = Summary> {
@@ -238,12 +324,13 @@ mod tests {
             let values = measures(&window, Some(&reference));
             for (measure, value) in &values.0 {
                 prop_assert!(value.is_finite() && *value >= 0.0, "{measure:?} {value}");
-                if let Some(most) = measure.greatest(Some(window.classes())) {
+                let (nature, size) = (Nature::Distribution, Some(window.classes()));
+                if let Some(most) = measure.greatest(Extent { nature, size }) {
                     // Fixed point and histogram buckets round.
                     prop_assert!(*value <= most + 0.01, "{measure:?} {value} > {most}");
                 }
             }
-            prop_assert_eq!(values.0.len(), Measure::ALL.len() - NOT_OF_A_SUMMARY);
+            prop_assert_eq!(values.0.len(), of_a_summary());
             let sum: f64 = contributions(&window, &reference).iter().sum();
             prop_assert!((sum - values.get(Measure::Kl).unwrap()).abs() < 1e-9);
         }

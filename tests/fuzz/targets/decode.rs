@@ -8,7 +8,7 @@
 use klaxond::decode::{
     Decoder, DecoderSpec, DimensionSource, Format, Headers, Kind, MAX_TEXT_BYTES, Record, Scratch,
 };
-use klaxond::observation::{Millis, NO_VALUE, Rejection, rfc3339};
+use klaxond::observation::{Form, Millis, NO_VALUE, Rejection, rfc3339};
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
 
@@ -32,11 +32,20 @@ fn spec(how: u8, fields: u8) -> DecoderSpec {
         2 => Format::F32Le,
         _ => Format::F64Le,
     };
-    let kind = match (how >> 2) & 3 {
-        0 => Kind::Probabilities,
-        1 => Kind::Logits,
-        2 => Kind::LogProbabilities,
-        _ => Kind::Binary,
+    let kind = match ((how >> 2) & 3, how & 16 != 0) {
+        (0, false) => Kind::Probabilities,
+        (1, false) => Kind::Logits,
+        (2, false) => Kind::LogProbabilities,
+        (_, false) => Kind::Binary,
+        (0, true) => Kind::Multilabel,
+        (1, true) => Kind::TopK {
+            vocabulary: 50,
+            max_tokens: 100,
+        },
+        (_, true) => Kind::Ensemble {
+            members: Some(2),
+            max_members: 5,
+        },
     };
     let probabilities = match fields & 3 {
         0 => Some("/p"),
@@ -71,6 +80,8 @@ fn spec(how: u8, fields: u8) -> DecoderSpec {
 #[derive(Debug, PartialEq)]
 struct Said {
     verdict: Result<(Vec<f64>, Vec<String>, Vec<String>), Rejection>,
+    /// Of an accepted record.
+    form: Option<Form>,
     time_ms: Option<Millis>,
 }
 
@@ -83,6 +94,7 @@ fn decode(decoder: &Decoder, record: &Record<'_>, scratch: &mut Scratch) -> Said
         )
     });
     Said {
+        form: verdict.is_ok().then_some(scratch.form),
         verdict,
         time_ms: scratch.time_ms,
     }
@@ -95,10 +107,19 @@ fn check(spec: &DecoderSpec, said: &Said) {
     match &said.verdict {
         Ok((probabilities, names, dimensions)) => {
             assert!(said.time_ms.is_some(), "accepted without a time");
-            assert!((1..=spec.max_classes.max(2)).contains(&probabilities.len()));
+            assert!(probabilities.len() <= spec.max_classes.max(2));
             assert!(probabilities.iter().all(|p| p.is_finite() && *p >= 0.0));
             let sum: f64 = probabilities.iter().sum();
-            assert!((sum - 1.0).abs() <= 1e-9, "{sum}");
+            match said.form {
+                Some(Form::Response(response)) => {
+                    assert!(probabilities.is_empty() && response.tokens > 0);
+                    assert!(0.0 <= response.least_bits);
+                    assert!(response.least_bits <= response.most_bits);
+                    assert!(response.most_bits.is_finite());
+                }
+                Some(Form::Multilabel) => assert!(probabilities.iter().all(|p| *p <= 1.0)),
+                _ => assert!((sum - 1.0).abs() <= 1e-9, "{sum}"),
+            }
             assert!(names.is_empty() || names.len() == probabilities.len());
             assert!(names.is_sorted_by(|a, b| a < b), "{names:?}");
             assert_eq!(dimensions.len(), spec.dimensions.len());
