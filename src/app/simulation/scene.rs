@@ -91,6 +91,13 @@ below = 0.8
 min_records = 5
 "#;
 
+/// Where the disk is kept whatever happens, evidence is too.
+const BUDGET: &str = r#"
+[[models.near.alerts]]
+name = "changed"
+false_alarms = "1 per 20 windows"
+"#;
+
 /// A record on its way.
 #[derive(Clone, Debug)]
 pub struct Sent {
@@ -201,11 +208,13 @@ impl Expected {
 }
 
 impl Scene {
-    /// One in so many records is unusable.
-    pub fn new(rng: &mut fastrand::Rng, unusable: u8) -> Self {
+    /// One in so many records is unusable; `keeps_disks` where no disk is ever lost or set back.
+    pub fn new(rng: &mut fastrand::Rng, unusable: u8, keeps_disks: bool) -> Self {
         let none = |_: &str| None;
         let no_files = |_: &std::path::Path| Err(std::io::ErrorKind::NotFound.into());
-        let checked = config::parse(CONFIG, "scene", &none, &no_files).unwrap();
+        let budget = if keeps_disks { BUDGET } else { "" };
+        let text = format!("{CONFIG}{budget}");
+        let checked = config::parse(&text, "scene", &none, &no_files).unwrap();
         let config = checked.config;
         let input = input(rng, unusable);
         let baselines = baselines(&config, rng);

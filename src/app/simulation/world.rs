@@ -82,7 +82,7 @@ impl World {
         let mut rng = fastrand::Rng::with_seed(seed);
         // More dead letters than go out at once: in several steps, and whole only if the disk is.
         let letters = rng.u8(0..4) == 0;
-        let scene = Scene::new(&mut rng, if letters { 2 } else { 30 });
+        let scene = Scene::new(&mut rng, if letters { 2 } else { 30 }, letters);
         Self {
             instances: if letters { 1 } else { rng.usize(1..=3) },
             disks_last: letters,
