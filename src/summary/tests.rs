@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-mod parts;
+mod kinds;
 
 /// Distributions over three classes, by integer weights so that cases are exact to read.
 fn records() -> impl Strategy<Value = Vec<[f64; 3]>> {

@@ -2,7 +2,7 @@
 
 mod codes;
 mod kinds;
-mod labels;
+mod multilabel;
 mod values;
 
 pub use kinds::Extent;

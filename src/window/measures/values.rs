@@ -1,6 +1,6 @@
 //! How each measure follows from a window's summary and the baseline's.
 
-use super::{Measure, Measures, labels};
+use super::{Measure, Measures, multilabel};
 use crate::information::divergence::{self, smooth_counts, smooth_probabilities};
 use crate::information::entropy::{entropy, normalized};
 use crate::information::multilabel;
@@ -59,8 +59,8 @@ impl Reference {
     }
 
     /// The baseline's side, where it is of labels.
-    fn of_labels(&self) -> labels::Baseline<'_> {
-        labels::Baseline {
+    fn of_labels(&self) -> multilabel::Baseline<'_> {
+        multilabel::Baseline {
             mean: &self.mean,
             smoothed: &self.smoothed,
             applied: &self.labels,
@@ -99,9 +99,9 @@ pub fn measures(window: &Summary, baseline: Option<&Reference>) -> Measures {
             }
         }
         Nature::Multilabel => {
-            labels::alone(&mut values, window, &mean);
+            multilabel::alone(&mut values, window, &mean);
             if let Some(baseline) = baseline {
-                labels::against(&mut values, window, &mean, &baseline.of_labels());
+                multilabel::against(&mut values, window, &mean, &baseline.of_labels());
             }
         }
         Nature::Response => of_tokens(&mut values, window),
