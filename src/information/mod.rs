@@ -11,11 +11,13 @@
 //! | [`entropy`] | how uncertain one distribution is |
 //! | [`divergence`] | how far one lies from another |
 //! | [`noise`] | how far sampling alone would move it |
+//! | [`least_squares`] | what solves the small systems that classes make |
 //! | `log2`, [`vector`] | what the others are made of where it must be fast |
 
 pub mod distribution;
 pub mod divergence;
 pub mod entropy;
+pub mod least_squares;
 mod log2;
 pub mod noise;
 pub mod vector;
