@@ -7,6 +7,8 @@
 //! | 3 | Σp², a list of u128 |
 //! | 4 | argmax counts, a list of (class u32, count u64) |
 //! | 5 | the histogram, a list of (bucket u32, count u64) |
+//! | 9 | of records that may have a label, where there are any: see `labelled` |
+//! | 10 | segments by tag, where there are any: see `segments` |
 //!
 //! Later kinds of sums become further sections, so that older bytes stay readable as they are. A
 //! section that this build does not know is refused: dropping it would lose what it holds.
@@ -16,7 +18,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::counts::Counts;
 use super::histogram::Histogram;
+use super::labelled::Labelled;
 use super::lanes::Lanes;
+use super::segments::Segments;
 use super::{Scalars, Summary};
 use crate::observation::{Millis, can_be_time};
 
@@ -27,6 +31,11 @@ const SUMS: u8 = 2;
 const SQUARES: u8 = 3;
 const ARGMAX: u8 = 4;
 const HISTOGRAM: u8 = 5;
+const LABELLED: u8 = 9;
+const SEGMENTS: u8 = 10;
+
+/// The tags that this build knows.
+const TAGS: [u8; 7] = [CORE, SUMS, SQUARES, ARGMAX, HISTOGRAM, LABELLED, SEGMENTS];
 
 /// A million a second for nine years; so that merging thousands of summaries does not overflow.
 const MOST_RECORDS: u64 = 1 << 48;
@@ -74,6 +83,12 @@ impl Summary {
             HISTOGRAM,
             &self.histogram.counts().iter().collect::<Pairs>(),
         );
+        if let Some(labelled) = &self.labelled {
+            section(&mut bytes, LABELLED, &labelled.stored());
+        }
+        if let Some(segments) = &self.segments {
+            section(&mut bytes, SEGMENTS, &segments.stored());
+        }
         bytes
     }
 
@@ -121,6 +136,12 @@ impl Summary {
         {
             return Err(malformed("a sum is more than its records can give"));
         }
+        let labelled = sections.read_if_there(LABELLED)?;
+        let labelled =
+            labelled.map(|stored| Labelled::of(stored, sums.len(), records).map(Box::new));
+        let segments = sections.read_if_there(SEGMENTS)?;
+        let segments =
+            segments.map(|stored| Segments::of(stored, sums.len(), records).map(Box::new));
         Ok(Self {
             records,
             sums: lanes(&sums)?,
@@ -134,6 +155,8 @@ impl Summary {
             argmax,
             histogram,
             span,
+            labelled: labelled.transpose().map_err(malformed)?,
+            segments: segments.transpose().map_err(malformed)?,
         })
     }
 }
@@ -148,7 +171,7 @@ fn section(bytes: &mut Vec<u8>, tag: u8, body: &impl Serialize) {
 }
 
 /// The bodies of a summary's sections, by tag.
-struct Sections<'a>([Option<&'a [u8]>; HISTOGRAM as usize + 1]);
+struct Sections<'a>([Option<&'a [u8]>; SEGMENTS as usize + 1]);
 
 impl<'a> Sections<'a> {
     fn of(bytes: &'a [u8]) -> Result<Self, DecodeError> {
@@ -157,24 +180,32 @@ impl<'a> Sections<'a> {
         if version != VERSION {
             return Err(DecodeError::NewerVersion(version));
         }
-        let mut found = Self([None; HISTOGRAM as usize + 1]);
+        let mut found = Self([None; SEGMENTS as usize + 1]);
         while let Some((&tag, after)) = rest.split_first() {
             let cut = malformed("a section is cut off");
             let (length, after) = after.split_first_chunk().ok_or(cut.clone())?;
             let length = u32::from_le_bytes(*length) as usize;
             let body = after.get(..length).ok_or(cut)?;
-            let place = found.0.get_mut(usize::from(tag));
-            *place.ok_or(DecodeError::NewerSection(tag))? = Some(body);
+            if !TAGS.contains(&tag) {
+                return Err(DecodeError::NewerSection(tag));
+            }
+            found.0[usize::from(tag)] = Some(body);
             rest = &after[length..];
         }
         Ok(found)
     }
 
     fn read<T: DeserializeOwned>(&self, tag: u8) -> Result<T, DecodeError> {
-        let body =
-            self.0[usize::from(tag)].ok_or(DecodeError::Malformed("a section is missing"))?;
+        self.read_if_there(tag)?
+            .ok_or(DecodeError::Malformed("a section is missing"))
+    }
+
+    fn read_if_there<T: DeserializeOwned>(&self, tag: u8) -> Result<Option<T>, DecodeError> {
+        let Some(body) = self.0[usize::from(tag)] else {
+            return Ok(None);
+        };
         match postcard::take_from_bytes(body) {
-            Ok((value, [])) => Ok(value),
+            Ok((value, [])) => Ok(Some(value)),
             Ok(_) => Err(DecodeError::Malformed("a section is too long")),
             Err(_) => Err(DecodeError::Malformed("a section is not what its tag says")),
         }

@@ -1,5 +1,5 @@
-//! The histogram of record entropies: buckets of hdrhistogram with two significant digits, over
-//! thousandths of a bit.
+//! A histogram of one number a record, in buckets of hdrhistogram with two significant digits over
+//! thousandths: of entropies in bits, and of doubts (see `labelled`) in a unit of their own.
 //!
 //! A bucket is named by the least number in it. Counts are kept apart from hdrhistogram's own array
 //! (6 KB each), because most panes hold few records; the bucketing, and so the quantiles, are its.
@@ -31,7 +31,7 @@ static BUCKETS: LazyLock<Vec<(u16, u16)>> = LazyLock::new(|| {
     (0..=MOST).map(bucket).collect()
 });
 
-/// How many records had which entropy.
+/// How many records had which entropy, or which doubt.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Histogram(Counts);
 
