@@ -1,7 +1,11 @@
 //! The measures of a window: the table of names, and how each follows from a summary.
 
+mod label_shift;
+mod labels;
 mod values;
 
+pub use label_shift::{Priors, estimated_priors};
+pub use labels::{EstimatedAccuracy, Estimator};
 pub use values::{Reference, contributions, measures};
 
 use std::collections::BTreeMap;
@@ -57,13 +61,39 @@ const NONE: &str = "";
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Needs {
     Window,
+    /// Labels of the window's records.
+    Labels,
+    /// Tags of the window's records.
+    Tags,
     Baseline,
+    /// Labels of the baseline's records.
+    LabelledBaseline,
     /// Counts of the model as a whole.
     Model,
 }
 
+impl Needs {
+    /// Whether a window alone gives it. A baseline then has a value of its own, and a spread.
+    pub fn is_of_window(self) -> bool {
+        matches!(self, Self::Window | Self::Labels | Self::Tags)
+    }
+
+    pub fn is_of_baseline(self) -> bool {
+        matches!(self, Self::Baseline | Self::LabelledBaseline)
+    }
+
+    /// Whether the model's records have to have labels for it.
+    pub fn is_of_labels(self) -> bool {
+        matches!(self, Self::Labels | Self::LabelledBaseline)
+    }
+}
+
 measures! {
+    Accuracy "accuracy" SHARE Labels one;
+    Brier "brier" NONE Labels two;
+    CalibrationError "calibration_error" SHARE Labels one;
     Confidence "confidence" SHARE Window one;
+    CrossEntropy "cross_entropy" BITS Labels most_surprise;
     CrossEntropyBaseline "cross_entropy_baseline" BITS Baseline unbounded;
     EffectiveClasses "effective_classes" CLASSES Window classes;
     Entropy "entropy" BITS Window bits;
@@ -72,6 +102,9 @@ measures! {
     EntropyP95 "entropy_p95" BITS Window bits;
     EntropyP99 "entropy_p99" BITS Window bits;
     EntropyShift "entropy_shift" SHARE Baseline one;
+    EstimatedAccuracy "estimated_accuracy" SHARE LabelledBaseline one;
+    EstimatedAccuracyLeast "estimated_accuracy_least" SHARE LabelledBaseline one;
+    EstimatedAccuracyMost "estimated_accuracy_most" SHARE LabelledBaseline one;
     Hellinger "hellinger" NONE Baseline one;
     Information "information" BITS Window bits;
     Jeffreys "jeffreys" BITS Baseline unbounded;
@@ -81,6 +114,9 @@ measures! {
     KlNoise "kl_noise" BITS Baseline unbounded;
     KlReverse "kl_reverse" BITS Baseline unbounded;
     LabelKl "label_kl" BITS Baseline unbounded;
+    LabelShift "label_shift" SHARE LabelledBaseline one;
+    LabelShiftCondition "label_shift_condition" NONE LabelledBaseline unbounded;
+    Labelled "labelled" RECORDS Labels unbounded;
     Late "late" RECORDS Window unbounded;
     Linf "linf" SHARE Baseline one;
     LostRecords "lost_records" RECORDS Model unbounded;
@@ -89,8 +125,10 @@ measures! {
     Perplexity "perplexity" CLASSES Window classes;
     Records "records" RECORDS Window unbounded;
     RejectedShare "rejected_share" SHARE Model one;
+    SegmentInformation "segment_information" BITS Tags bits;
     Silence "silence" SECONDS Model unbounded;
     Tv "tv" SHARE Baseline one;
+    UnknownLabels "unknown_labels" RECORDS Labels unbounded;
 }
 
 fn unbounded(_: Option<usize>) -> Option<f64> {
@@ -99,6 +137,15 @@ fn unbounded(_: Option<usize>) -> Option<f64> {
 
 fn one(_: Option<usize>) -> Option<f64> {
     Some(1.0)
+}
+
+fn two(_: Option<usize>) -> Option<f64> {
+    Some(2.0)
+}
+
+/// Of a label whose probability is taken as 1e-12.
+fn most_surprise(_: Option<usize>) -> Option<f64> {
+    Some(40.0)
 }
 
 fn classes(classes: Option<usize>) -> Option<f64> {
