@@ -15,6 +15,8 @@ use crate::window::WindowSpec;
 const LEAST_CELL_MS: Millis = 100;
 /// The most panes that a window may have: each is held in memory.
 const MOST_PANES: i64 = 100_000;
+/// The most tags: each is as much work a record as a stream.
+const MOST_TAGS: usize = 8;
 
 /// What a model takes where it does not say: `[defaults]`, and the limits of `[limits]`.
 #[derive(Clone, Debug)]
@@ -103,10 +105,12 @@ pub fn read(table: Reader<'_>, name: &str, defaults: &Defaults) -> Option<ModelS
     }
     let window = own_window.or(own.window);
     let baseline = baseline(&table);
-    table.unsupported(&["season", "tags", "labels"]);
+    table.unsupported(&["season"]);
     let context = rule::Context {
         classes: classes.as_ref().map(Vec::len),
         baseline: &baseline,
+        labels: decoder.as_ref().is_none_or(|d| d.label.is_some()),
+        tags: decoder.as_ref().is_none_or(|d| !d.tags.is_empty()),
     };
     let rules = rule::read_all(&table, &context);
     table.finish();
@@ -195,17 +199,27 @@ fn decoder(table: &Reader<'_>, limits: &Defaults) -> Option<DecoderSpec> {
     {
         fields.problem("timestamp", "lies within fields.probabilities");
     }
+    let place =
+        |table: &Reader<'_>, key: &str| source(table, key, is_json, probabilities.as_deref());
+    let label = fields.as_ref().and_then(|fields| place(fields, "label"));
     if let Some(fields) = fields {
-        fields.unsupported(&["label", "id", "members", "tokens"]);
+        fields.unsupported(&["id", "members", "tokens"]);
         fields.finish();
     }
-    let dimensions = dimensions(table, is_json, probabilities.as_deref());
+    let dimensions = sources(table, "dimensions", &place);
+    let tags = sources(table, "tags", &place);
+    if tags.len() > MOST_TAGS {
+        let found = tags.len();
+        table.problem("tags", format!("are {found}; the most is {MOST_TAGS}"));
+    }
     (!wrong).then_some(DecoderSpec {
         format,
         kind: kind.unwrap_or(Kind::Probabilities),
         probabilities,
         timestamp,
         dimensions,
+        tags,
+        label,
         max_payload_bytes: limits.max_payload_bytes,
         max_classes: limits.max_classes,
     })
@@ -218,44 +232,54 @@ fn within(pointer: &str, of: &str) -> bool {
         .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-fn dimensions(
+/// Where the values of each key of a table are found, by name.
+fn sources(
     table: &Reader<'_>,
-    is_json: bool,
-    distribution: Option<&str>,
+    key: &str,
+    place: &dyn Fn(&Reader<'_>, &str) -> Option<DimensionSource>,
 ) -> Vec<(String, DimensionSource)> {
-    let Some(given) = table.table("dimensions") else {
+    let Some(given) = table.table(key) else {
         return Vec::new();
     };
-    let names: BTreeSet<String> = given.keys().map(str::to_owned).collect();
-    let mut dimensions = Vec::new();
-    for name in names {
-        let source = given.parsed(&name, |text| {
-            if let Some(header) = text.strip_prefix("header:") {
-                return Ok(DimensionSource::Header(header.to_owned()));
-            }
-            if !text.starts_with('/') {
-                return Err(format!(
-                    "{text:?} is neither a JSON pointer (\"/{text}\") nor a header (\"header:{text}\")"
-                ));
-            }
-            if !is_json {
-                return Err("raw floats have no fields: name a header".to_owned());
-            }
-            if distribution.is_some_and(|distribution| within(text, distribution)) {
-                return Err("lies within fields.probabilities".to_owned());
-            }
-            parse_pointer(text).map(|_| DimensionSource::Pointer(text.to_owned()))
-        });
-        if name == "overflow" {
-            given.problem(
-                &name,
-                "is the name of the stream of all that is too many; take another",
-            );
-        }
-        dimensions.extend(source.map(|source| (name, source)));
+    if key == "dimensions" && given.has("overflow") {
+        given.problem(
+            "overflow",
+            "is the name of the stream of all that is too many; take another",
+        );
     }
+    let names: BTreeSet<String> = given.keys().map(str::to_owned).collect();
+    let found = names
+        .into_iter()
+        .filter_map(|name| place(&given, &name).map(|source| (name, source)));
+    let found = found.collect();
     given.finish();
-    dimensions
+    found
+}
+
+/// Where a text of a record is found: a JSON pointer outside the distribution, or a header.
+fn source(
+    table: &Reader<'_>,
+    key: &str,
+    is_json: bool,
+    distribution: Option<&str>,
+) -> Option<DimensionSource> {
+    table.parsed(key, |text| {
+        if let Some(header) = text.strip_prefix("header:") {
+            return Ok(DimensionSource::Header(header.to_owned()));
+        }
+        if !text.starts_with('/') {
+            return Err(format!(
+                "{text:?} is neither a JSON pointer (\"/{text}\") nor a header (\"header:{text}\")"
+            ));
+        }
+        if !is_json {
+            return Err("raw floats have no fields: name a header".to_owned());
+        }
+        if distribution.is_some_and(|distribution| within(text, distribution)) {
+            return Err("lies within fields.probabilities".to_owned());
+        }
+        parse_pointer(text).map(|_| DimensionSource::Pointer(text.to_owned()))
+    })
 }
 
 fn classes(table: &Reader<'_>, decoder: Option<&DecoderSpec>) -> Option<Vec<String>> {

@@ -6,22 +6,15 @@ use super::duration;
 use super::reader::{Reader, nearest, number};
 use crate::alert::rule::{Comparison, Rule, Scope, Threshold};
 use crate::engine::spec::BaselineSpec;
+use crate::summary::MOST_CONFUSION_CLASSES;
 use crate::window::measures::{Measure, Needs};
 
 /// Measures that exist and that this version does not take.
-const LATER: [&str; 16] = [
-    "accuracy",
-    "brier",
-    "calibration_error",
-    "cross_entropy",
+const LATER: &[&str] = &[
     "disagreement",
     "ensemble_entropy",
-    "estimated_accuracy",
     "evidence",
     "expected_entropy",
-    "label_shift",
-    "prior",
-    "segment_information",
     "token_entropy",
     "token_perplexity",
     "vote_disagreement",
@@ -41,6 +34,9 @@ const DEFAULT_MIN_RECORDS: u64 = 50;
 pub struct Context<'a> {
     pub classes: Option<usize>,
     pub baseline: &'a Option<BaselineSpec>,
+    /// Whether its records may have labels, and tags.
+    pub labels: bool,
+    pub tags: bool,
 }
 
 /// The model's rules, with those that every model has.
@@ -176,7 +172,7 @@ fn threshold(table: &Reader<'_>, key: &str, measure: Option<Measure>) -> Option<
         let is_silence = measure == Some(Measure::Silence);
         return table.parsed(key, |text| match relative(text) {
             Some(threshold) => match measure {
-                Some(measure) if measure.needs() != Needs::Window => Err(format!(
+                Some(measure) if !measure.needs().is_of_window() => Err(format!(
                     "{} is measured against the baseline itself: give a number",
                     measure.name()
                 )),
@@ -255,13 +251,14 @@ fn scope(table: &Reader<'_>, measure: Option<Measure>) -> Scope {
 /// What a rule that reads well cannot do.
 fn judge(table: &Reader<'_>, rule: &Rule, context: &Context<'_>) {
     let relative = |threshold: Threshold| !matches!(threshold, Threshold::Absolute(_));
-    let needs_baseline = rule.measure.needs() == Needs::Baseline
+    let needs_baseline = rule.measure.needs().is_of_baseline()
         || relative(rule.threshold)
         || rule.clear.is_some_and(relative);
     if needs_baseline && *context.baseline == Some(BaselineSpec::None) {
         let why = "can never fire: it needs a baseline, and the model has none";
         table.problem("", why);
     }
+    judge_needs(table, rule.measure, context);
     if !clear_is_behind(rule) {
         let side = match rule.comparison {
             Comparison::Above => "below",
@@ -291,6 +288,22 @@ fn judge(table: &Reader<'_>, rule: &Rule, context: &Context<'_>) {
         }
         Comparison::Above | Comparison::Below => {}
     }
+}
+
+/// What the measure needs and the model's records do not have.
+fn judge_needs(table: &Reader<'_>, measure: Measure, context: &Context<'_>) {
+    let name = measure.name();
+    let is_shift = matches!(measure, Measure::LabelShift | Measure::LabelShiftCondition);
+    let problem = if measure.needs().is_of_labels() && !context.labels {
+        format!("{name} needs labels: fields.label says where they are")
+    } else if measure.needs() == Needs::Tags && !context.tags {
+        format!("{name} needs tags, and the model has none")
+    } else if is_shift && context.classes.is_some_and(|k| k > MOST_CONFUSION_CLASSES) {
+        format!("{name} is measured over {MOST_CONFUSION_CLASSES} classes at most")
+    } else {
+        return;
+    };
+    table.problem("measure", problem);
 }
 
 /// Whether the line where an alert ends lies on the calm side of the one where it begins.

@@ -81,6 +81,18 @@ impl Measured {
         }
     }
 
+    /// How many records a measure rests on: of the measures of labels, those that have one.
+    fn records_behind(&self, measure: Measure) -> u64 {
+        let labelled = self.measures.get(Measure::Labelled);
+        match measure {
+            Measure::Accuracy
+            | Measure::Brier
+            | Measure::CalibrationError
+            | Measure::CrossEntropy => labelled.unwrap_or_default() as u64,
+            _ => self.records,
+        }
+    }
+
     pub fn event(&self, model: &str, stream: &StreamKey) -> Option<Output> {
         Some(Output::Window(Box::new(WindowEvent {
             model: model.to_owned(),
@@ -129,7 +141,7 @@ pub fn step(
     }
     let value = measured.measures.get(rule.measure)?;
     let lines = threshold::resolve(rule, yardstick)?;
-    if measured.records < rule.min_records {
+    if measured.records_behind(rule.measure) < rule.min_records {
         return None;
     }
     let alert = entry(alerts, &rule.name);
