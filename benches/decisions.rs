@@ -273,6 +273,8 @@ fn spec(streams: usize, budgets: Vec<Budget>) -> ModelSpec {
                 "stream".to_owned(),
                 DimensionSource::Pointer("/stream".to_owned()),
             )],
+            tags: Vec::new(),
+            label: None,
             max_payload_bytes: 1 << 20,
             max_classes: 10_000,
         },

@@ -339,6 +339,8 @@ fn decoder(format: Format) -> DecoderSpec {
         probabilities: None,
         timestamp: json.then(|| "/ts".to_owned()),
         dimensions: if json { vec![country] } else { Vec::new() },
+        tags: Vec::new(),
+        label: None,
         max_payload_bytes: 1 << 20,
         max_classes: 10_000,
     }

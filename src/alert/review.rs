@@ -32,6 +32,12 @@ pub fn review(rule: &Rule, window: &WindowSpec, yardstick: &Yardstick) -> Option
             rule.min_records
         ));
     }
+    if !yardstick.reference.tells(rule.measure) {
+        return Some(format!(
+            "can never fire: the labels of the baseline's records do not give {}",
+            rule.measure.name()
+        ));
+    }
     if let Threshold::Deviations(_) = rule.threshold
         && yardstick
             .learnt()
@@ -106,5 +112,54 @@ fn floor(measure: Measure, yardstick: &Yardstick, records: u64) -> Option<f64> {
         Measure::Hellinger => Some(noise.hellinger),
         Measure::Tv => Some(noise.tv),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::alert::rule::Scope;
+    use crate::baseline::Source;
+    use crate::baseline::learner::Learner;
+    use crate::observation::StreamKey;
+    use crate::summary::{Label, Summary};
+
+    #[test]
+    fn a_rule_on_labels_that_the_baseline_has_not_is_told() {
+        let window = WindowSpec::Count {
+            records: 100,
+            slide: 100,
+            slice_ms: 1_000,
+        };
+        let classes = ["no".to_owned(), "yes".to_owned()];
+        let review_with = |label| {
+            let mut pane = Summary::new(2);
+            pane.add(&[0.25, 0.75], 0);
+            pane.add_label(&[0.25, 0.75], label);
+            let mut learner = Learner::new(window, None);
+            learner.add_pane(&StreamKey::whole(), &classes, 0, &pane);
+            let baseline = learner.finish("b", "m", Source::Imported, 0).unwrap();
+            let whole = StreamKey::whole();
+            let yardstick = Yardstick::new(&Arc::new(baseline), &whole, &classes, 1).unwrap();
+            let rule = Rule {
+                name: "worse".to_owned(),
+                measure: Measure::EstimatedAccuracy,
+                comparison: Comparison::Below,
+                threshold: Threshold::Absolute(0.5),
+                clear: None,
+                for_ms: 0,
+                keep_firing_ms: 0,
+                min_records: 50,
+                severity: "warning".to_owned(),
+                scope: Scope::Whole,
+            };
+            review(&rule, &window, &yardstick)
+        };
+        let told = "can never fire: the labels of the baseline's records do not give \
+                    estimated_accuracy";
+        assert_eq!(review_with(Label::None).as_deref(), Some(told));
+        assert_eq!(review_with(Label::Class(1)), None);
     }
 }

@@ -20,9 +20,9 @@ use crate::evidence::fit::Fit;
 use crate::evidence::log::{PaneLog, capacity};
 use crate::evidence::{PaneSums, Season};
 use crate::observation::{Millis, StreamKey, can_be_time};
-use crate::summary::Summary;
+use crate::summary::{MOST_OPEN_SEGMENTS, Summary};
 use crate::window::WindowSpec;
-use crate::window::measures::{Measure, Needs, measures};
+use crate::window::measures::{Measure, measures};
 
 /// A baseline in the making.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -227,6 +227,7 @@ impl Lesson {
         }
         self.block.summary.merge(pane);
         self.summary.merge(pane);
+        self.summary.keep_largest_segments(MOST_OPEN_SEGMENTS);
         self.panes += 1;
         if let WindowSpec::Count { records, .. } = *window
             && self.block.summary.records() >= records
@@ -279,7 +280,7 @@ impl Lesson {
             return;
         }
         for (measure, value) in measures(&block, None).0 {
-            if measure.needs() == Needs::Window {
+            if measure.needs().is_of_window() {
                 self.spread.entry(measure).or_default().add(value);
             }
         }

@@ -21,6 +21,8 @@ use crate::window::measures::Extent;
 const LEAST_CELL_MS: Millis = 100;
 /// The most panes that a window may have: each is held in memory.
 const MOST_PANES: i64 = 100_000;
+/// The most tags: each is as much work a record as a stream.
+const MOST_TAGS: usize = 8;
 
 /// What a model takes where it does not say: `[defaults]`, and the limits of `[limits]`.
 #[derive(Clone, Debug)]
@@ -116,12 +118,13 @@ pub fn read(table: Reader<'_>, name: &str, defaults: &Defaults) -> Option<ModelS
     let baseline = baseline(&table);
     let seasons = [Season::Daily, Season::Weekly].map(|season| (season.name(), season));
     let season = table.one_of("season", &seasons);
-    table.unsupported(&["tags", "labels"]);
     let context = rule::Context {
         extent: extent(decoder.as_ref(), classes.as_deref()),
         baseline: &baseline,
         window: window.as_ref(),
         shared: own.false_alarms.as_ref(),
+        labels: decoder.as_ref().is_none_or(|d| d.label.is_some()),
+        tags: decoder.as_ref().is_none_or(|d| !d.tags.is_empty()),
     };
     let rules = rule::read_all(&table, &context);
     let review = review::read(&table, &context);
@@ -203,17 +206,35 @@ fn decoder(table: &Reader<'_>, limits: &Defaults) -> Option<DecoderSpec> {
     {
         fields.problem("timestamp", format!("lies within fields.{key}"));
     }
+    let place =
+        |table: &Reader<'_>, key: &str| source(table, key, is_json, probabilities.as_deref());
+    let label = fields.as_ref().and_then(|fields| place(fields, "label"));
+    let has_classes = !matches!(kind, Some(Kind::Multilabel | Kind::TopK { .. }));
+    let only_of_classes = "is for records that are distributions over classes";
     if let Some(fields) = fields {
-        fields.unsupported(&["label", "id"]);
+        if label.is_some() && !has_classes {
+            fields.problem("label", only_of_classes);
+        }
+        fields.unsupported(&["id"]);
         fields.finish();
     }
-    let dimensions = dimensions(table, is_json, probabilities.as_deref());
+    let dimensions = sources(table, "dimensions", &place);
+    let tags = sources(table, "tags", &place);
+    if !tags.is_empty() && !has_classes {
+        table.problem("tags", only_of_classes);
+    }
+    if tags.len() > MOST_TAGS {
+        let found = tags.len();
+        table.problem("tags", format!("are {found}; the most is {MOST_TAGS}"));
+    }
     (!wrong).then_some(DecoderSpec {
         format,
         kind: kind?,
         probabilities,
         timestamp,
         dimensions,
+        tags,
+        label,
         max_payload_bytes: limits.max_payload_bytes,
         max_classes: limits.max_classes,
     })
@@ -237,44 +258,54 @@ fn within(pointer: &str, of: &str) -> bool {
         .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-fn dimensions(
+/// Where the values of each key of a table are found, by name.
+fn sources(
     table: &Reader<'_>,
-    is_json: bool,
-    distribution: Option<&str>,
+    key: &str,
+    place: &dyn Fn(&Reader<'_>, &str) -> Option<DimensionSource>,
 ) -> Vec<(String, DimensionSource)> {
-    let Some(given) = table.table("dimensions") else {
+    let Some(given) = table.table(key) else {
         return Vec::new();
     };
-    let names: BTreeSet<String> = given.keys().map(str::to_owned).collect();
-    let mut dimensions = Vec::new();
-    for name in names {
-        let source = given.parsed(&name, |text| {
-            if let Some(header) = text.strip_prefix("header:") {
-                return Ok(DimensionSource::Header(header.to_owned()));
-            }
-            if !text.starts_with('/') {
-                return Err(format!(
-                    "{text:?} is neither a JSON pointer (\"/{text}\") nor a header (\"header:{text}\")"
-                ));
-            }
-            if !is_json {
-                return Err("raw floats have no fields: name a header".to_owned());
-            }
-            if distribution.is_some_and(|distribution| within(text, distribution)) {
-                return Err("lies within fields.probabilities".to_owned());
-            }
-            parse_pointer(text).map(|_| DimensionSource::Pointer(text.to_owned()))
-        });
-        if name == "overflow" {
-            given.problem(
-                &name,
-                "is the name of the stream of all that is too many; take another",
-            );
-        }
-        dimensions.extend(source.map(|source| (name, source)));
+    if key == "dimensions" && given.has("overflow") {
+        given.problem(
+            "overflow",
+            "is the name of the stream of all that is too many; take another",
+        );
     }
+    let names: BTreeSet<String> = given.keys().map(str::to_owned).collect();
+    let found = names
+        .into_iter()
+        .filter_map(|name| place(&given, &name).map(|source| (name, source)));
+    let found = found.collect();
     given.finish();
-    dimensions
+    found
+}
+
+/// Where a text of a record is found: a JSON pointer outside the distribution, or a header.
+fn source(
+    table: &Reader<'_>,
+    key: &str,
+    is_json: bool,
+    distribution: Option<&str>,
+) -> Option<DimensionSource> {
+    table.parsed(key, |text| {
+        if let Some(header) = text.strip_prefix("header:") {
+            return Ok(DimensionSource::Header(header.to_owned()));
+        }
+        if !text.starts_with('/') {
+            return Err(format!(
+                "{text:?} is neither a JSON pointer (\"/{text}\") nor a header (\"header:{text}\")"
+            ));
+        }
+        if !is_json {
+            return Err("raw floats have no fields: name a header".to_owned());
+        }
+        if distribution.is_some_and(|distribution| within(text, distribution)) {
+            return Err("lies within fields.probabilities".to_owned());
+        }
+        parse_pointer(text).map(|_| DimensionSource::Pointer(text.to_owned()))
+    })
 }
 
 fn classes(table: &Reader<'_>, decoder: Option<&DecoderSpec>) -> Option<Vec<String>> {

@@ -7,22 +7,9 @@ use super::{budget, duration};
 use crate::alert::budget::{Allowance, Budget};
 use crate::alert::rule::{Comparison, Rule, Scope, Threshold};
 use crate::engine::spec::BaselineSpec;
+use crate::summary::MOST_CONFUSION_CLASSES;
 use crate::window::WindowSpec;
 use crate::window::measures::{Extent, Measure, Needs};
-
-/// Measures that exist and that this version does not take.
-const LATER: [&str; 10] = [
-    "accuracy",
-    "brier",
-    "calibration_error",
-    "cross_entropy",
-    "estimated_accuracy",
-    "label_shift",
-    "prior",
-    "segment_information",
-    "vote_disagreement",
-    "label_accuracy",
-];
 
 /// What every model watches of its own accord, unless it has a rule on the measure: more than so much
 /// is an alert of this name and severity.
@@ -40,6 +27,9 @@ pub struct Context<'a> {
     pub window: Option<&'a WindowSpec>,
     /// `defaults.false_alarms`
     pub shared: Option<&'a Allowance>,
+    /// Whether its records may have labels, and tags.
+    pub labels: bool,
+    pub tags: bool,
 }
 
 /// A model's rules: with a line, and with a budget of false alarms. Names are distinct.
@@ -161,9 +151,6 @@ fn measure(table: &Reader<'_>) -> Option<Measure> {
     }
     table.parsed("measure", |text| {
         Measure::from_name(text).ok_or_else(|| {
-            if LATER.contains(&text) {
-                return format!("{text:?} is not measured by this version");
-            }
             if text == "evidence" {
                 return "\"evidence\" has no line of its own: give false_alarms instead of measure"
                     .to_owned();
@@ -197,7 +184,7 @@ fn threshold(table: &Reader<'_>, key: &str, measure: Option<Measure>) -> Option<
         let is_silence = measure == Some(Measure::Silence);
         return table.parsed(key, |text| match relative(text) {
             Some(threshold) => match measure {
-                Some(measure) if measure.needs() != Needs::Window => Err(format!(
+                Some(measure) if !measure.needs().is_of_window() => Err(format!(
                     "{} is measured against the baseline itself: give a number",
                     measure.name()
                 )),
@@ -283,13 +270,14 @@ fn judge(table: &Reader<'_>, rule: &Rule, context: &Context<'_>) {
         return;
     }
     let relative = |threshold: Threshold| !matches!(threshold, Threshold::Absolute(_));
-    let needs_baseline = rule.measure.needs() == Needs::Baseline
+    let needs_baseline = rule.measure.needs().is_of_baseline()
         || relative(rule.threshold)
         || rule.clear.is_some_and(relative);
     if needs_baseline && *context.baseline == Some(BaselineSpec::None) {
         let why = "can never fire: it needs a baseline, and the model has none";
         table.problem("", why);
     }
+    judge_needs(table, rule.measure, context);
     if !clear_is_behind(rule) {
         let side = match rule.comparison {
             Comparison::Above => "below",
@@ -319,6 +307,27 @@ fn judge(table: &Reader<'_>, rule: &Rule, context: &Context<'_>) {
         }
         Comparison::Above | Comparison::Below => {}
     }
+}
+
+/// What the measure needs and the model's records do not have.
+fn judge_needs(table: &Reader<'_>, measure: Measure, context: &Context<'_>) {
+    let name = measure.name();
+    let is_shift = matches!(measure, Measure::LabelShift | Measure::LabelShiftCondition);
+    let problem = if measure.needs().is_of_labels() && !context.labels {
+        format!("{name} needs labels: fields.label says where they are")
+    } else if measure.needs() == Needs::Tags && !context.tags {
+        format!("{name} needs tags, and the model has none")
+    } else if is_shift
+        && context
+            .extent
+            .size
+            .is_some_and(|k| k > MOST_CONFUSION_CLASSES)
+    {
+        format!("{name} is measured over {MOST_CONFUSION_CLASSES} classes at most")
+    } else {
+        return;
+    };
+    table.problem("measure", problem);
 }
 
 /// Whether the line where an alert ends lies on the calm side of the one where it begins.

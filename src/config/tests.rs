@@ -402,10 +402,6 @@ fn thresholds_are_numbers_or_relative() {
             "below the threshold",
         ),
         (
-            "measure = \"accuracy\"\nbelow = 0.5",
-            "not measured by this version",
-        ),
-        (
             "measure = \"evidence\"\nabove = 13",
             "give false_alarms instead",
         ),
@@ -475,6 +471,100 @@ fn the_budget_of_the_defaults_is_every_model_s_that_has_none() {
     let own = rule("false_alarms = \"1 per 7d\"");
     assert_eq!(shared(&own), (changed("r", false), 0));
     assert_eq!(shared(""), (Vec::new(), 1));
+}
+
+#[test]
+fn labels_and_tags_are_pointers_or_headers() {
+    let pointer = |text: &str| DimensionSource::Pointer(text.to_owned());
+    let header = |text: &str| DimensionSource::Header(text.to_owned());
+    let json = model("fields = { label = \"/y\" }\ntags = { a = \"/a\", b = \"header:x\" }\n");
+    assert_eq!(json.decoder.label, Some(pointer("/y")));
+    let tags = [
+        ("a".to_owned(), pointer("/a")),
+        ("b".to_owned(), header("x")),
+    ];
+    assert_eq!(json.decoder.tags, tags);
+    let raw = model("format = \"f32le\"\nfields = { label = \"header:y\" }\n");
+    assert_eq!(raw.decoder.label, Some(header("y")));
+    assert_eq!(model("").decoder.label, None);
+    let many: Vec<String> = (0..9).map(|i| format!("t{i} = \"/t{i}\"")).collect();
+    for (lines, path, why) in [
+        ("fields = { label = \"y\" }", "fields.label", "\"header:y\""),
+        (
+            "fields = { probabilities = \"/p\", label = \"/p/0\" }",
+            "fields.label",
+            "lies within",
+        ),
+        (
+            "format = \"f32le\"\nfields = { label = \"/y\" }",
+            "fields.label",
+            "name a header",
+        ),
+        (
+            "tags = { region = \"region\" }",
+            "tags.region",
+            "\"/region\"",
+        ),
+        ("tags = \"region\"", "tags", "has to be a table"),
+        (
+            &format!("tags = {{ {} }}", many.join(", ")),
+            "tags",
+            "are 9; the most is 8",
+        ),
+        (
+            "kind = \"multilabel\"\nfields = { label = \"/y\" }",
+            "fields.label",
+            "distributions over classes",
+        ),
+        (
+            "kind = \"multilabel\"\ntags = { a = \"/a\" }",
+            "tags",
+            "distributions over classes",
+        ),
+        (
+            "dimensions = { overflow = \"/o\" }",
+            "dimensions.overflow",
+            "take another",
+        ),
+    ] {
+        let told = problem(&format!("{lines}\n"));
+        assert!(
+            told.contains(&format!("models.m.{path}: ")) && told.contains(why),
+            "{told}"
+        );
+    }
+}
+
+#[test]
+fn rules_on_labels_and_tags_need_them() {
+    let of = |measure: &str, more: &str| with(&format!("{more}\n{}", rule(measure)));
+    let labels = "fields = { label = \"/y\" }";
+    let tags = "tags = { a = \"/a\" }";
+    for (measure, given, why) in [
+        ("accuracy", labels, "accuracy needs labels: fields.label"),
+        ("labelled", labels, "needs labels"),
+        ("unknown_labels", labels, "needs labels"),
+        ("estimated_accuracy_least", labels, "needs labels"),
+        ("label_shift", labels, "needs labels"),
+        ("segment_information", tags, "needs tags"),
+    ] {
+        let lines = format!("measure = \"{measure}\"\nabove = 0.5");
+        let told = problems(&of(&lines, "")).join("\n");
+        assert!(
+            told.contains("models.m.alerts[0].measure: ") && told.contains(why),
+            "{told}"
+        );
+        assert!(read(&of(&lines, given)).is_ok(), "{measure}");
+    }
+    let relative = "measure = \"accuracy\"\nbelow = \"baseline - 5%\"";
+    assert!(read(&of(relative, labels)).is_ok());
+    let against = "measure = \"estimated_accuracy\"\nbelow = \"baseline - 5%\"";
+    let told = problems(&of(against, labels)).join("\n");
+    assert!(told.contains("against the baseline itself"), "{told}");
+    let classes: Vec<String> = (0..65).map(|class| format!("\"{class}\"")).collect();
+    let wide = format!("{labels}\nclasses = [{}]", classes.join(", "));
+    let told = problems(&of("measure = \"label_shift\"\nabove = 0.5", &wide)).join("\n");
+    assert!(told.contains("over 64 classes at most"), "{told}");
 }
 
 #[test]

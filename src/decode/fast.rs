@@ -80,11 +80,11 @@ impl<'a> Pass<'a> {
             b'[' if wanted.is_only_a_way() => self.array(node, depth),
             b't' if !wanted.time => {
                 self.literal(b"true")?;
-                self.dimensions(wanted, |slot| text::keep(slot, "true"))
+                self.texts(wanted, |slot| text::keep(slot, "true"))
             }
             b'f' if !wanted.time => {
                 self.literal(b"false")?;
-                self.dimensions(wanted, |slot| text::keep(slot, "false"))
+                self.texts(wanted, |slot| text::keep(slot, "false"))
             }
             b'n' => self.literal(b"null"),
             b'-' | b'0'..=b'9' => self.number(wanted),
@@ -93,7 +93,7 @@ impl<'a> Pass<'a> {
     }
 
     fn text(&mut self, wanted: &Node, text: &str) -> Option<()> {
-        self.dimensions(wanted, |slot| text::keep(slot, text))?;
+        self.texts(wanted, |slot| text::keep(slot, text))?;
         self.time(wanted, || timestamp::from_text(text))
     }
 
@@ -106,27 +106,27 @@ impl<'a> Pass<'a> {
         {
             // JSON's -0 is a float.
             let integer = token != "-0";
-            self.dimensions(wanted, |slot| integer && text::keep(slot, token))?;
+            self.texts(wanted, |slot| integer && text::keep(slot, token))?;
             return self.time(wanted, || timestamp::from_integer(value.into()));
         }
         if !token.contains(['.', 'e', 'E']) {
             return None;
         }
         let value: f64 = token.parse().ok().filter(|value: &f64| value.is_finite())?;
-        self.dimensions(wanted, |slot| {
+        self.texts(wanted, |slot| {
             text::keep_float(slot, value);
             true
         })?;
         self.time(wanted, || timestamp::from_float(value))
     }
 
-    /// Writes the value's text wherever it is wanted as a dimension.
-    fn dimensions(&mut self, wanted: &Node, keep: impl Fn(&mut String) -> bool) -> Option<()> {
-        let slots = &mut self.scratch.dimensions;
+    /// Writes the value's text wherever it is wanted.
+    fn texts(&mut self, wanted: &Node, keep: impl Fn(&mut String) -> bool) -> Option<()> {
+        let scratch = &mut *self.scratch;
         wanted
-            .dimensions
+            .texts
             .iter()
-            .all(|&i| keep(&mut slots[i]))
+            .all(|&text| keep(scratch.slot(text)))
             .then_some(())
     }
 

@@ -4,7 +4,7 @@
 //! wanted for. The distribution's own node has nothing below it: where another pointer leads into
 //! the distribution, it finds nothing.
 
-use super::{DecoderSpec, DimensionSource, Format, Kind};
+use super::{DecoderSpec, DimensionSource, Format, Kind, Text};
 
 /// The names that are tried at the top level when no pointer to the distribution is configured, the
 /// most specific first. One that another pointer uses or leads through is not tried.
@@ -88,8 +88,7 @@ pub(super) struct Node {
     /// The distribution, with its rank in [`Fields::distributions`].
     pub distribution: Option<usize>,
     pub time: bool,
-    /// Indices into [`DecoderSpec::dimensions`].
-    pub dimensions: Vec<usize>,
+    pub texts: Vec<Text>,
     children: Vec<Child>,
 }
 
@@ -104,7 +103,7 @@ struct Child {
 impl Node {
     /// Whether nothing but values below it is wanted.
     pub fn is_only_a_way(&self) -> bool {
-        self.distribution.is_none() && !self.time && self.dimensions.is_empty()
+        self.distribution.is_none() && !self.time && self.texts.is_empty()
     }
 }
 
@@ -125,11 +124,11 @@ impl Fields {
         if let Some(node) = spec.timestamp.as_deref().and_then(|p| fields.insert(p)) {
             fields.nodes[node].time = true;
         }
-        for (i, (_, source)) in spec.dimensions.iter().enumerate() {
+        for (text, source) in spec.texts() {
             if let DimensionSource::Pointer(pointer) = source
                 && let Some(node) = fields.insert(pointer)
             {
-                fields.nodes[node].dimensions.push(i);
+                fields.nodes[node].texts.push(text);
             }
         }
         match &spec.probabilities {

@@ -46,14 +46,14 @@ impl Buffers {
 pub(super) struct Findings {
     /// The distribution's rank in [`Fields::distributions`] and shape, or why it is none.
     pub distribution: Option<(usize, Result<Shape, Rejection>)>,
-    /// The first dimension that has no usable value.
-    pub dimension: Option<Rejection>,
+    /// The first of the wanted texts (dimensions, tags, the label) that has no usable value.
+    pub text: Option<Rejection>,
     /// The time was there, and is none.
     pub time: Option<Rejection>,
 }
 
-/// Reads one document into `scratch`: the distribution's numbers as they are, dimensions by
-/// pointer, the time.
+/// Reads one document into `scratch`: the distribution's numbers as they are, texts by pointer,
+/// the time.
 ///
 /// # Errors
 /// Broken JSON. A time that came before the break is kept.
@@ -229,19 +229,19 @@ impl<'a> Value<'_, 'a> {
         self.pass.fields.node(self.node)
     }
 
-    /// Writes the value's text wherever it is wanted as a dimension.
-    fn dimensions(&mut self, write: impl Fn(&mut String)) {
-        for &i in &self.wanted().dimensions {
-            write(&mut self.pass.scratch.dimensions[i]);
+    /// Writes the value's text wherever it is wanted.
+    fn texts(&mut self, write: impl Fn(&mut String)) {
+        for &text in &self.wanted().texts {
+            write(self.pass.scratch.slot(text));
         }
     }
 
-    /// Refuses the value wherever it is wanted as a dimension.
+    /// Refuses the value wherever its text is wanted.
     #[cold]
-    fn refuse_dimensions(&mut self, problem: fmt::Arguments<'_>) {
-        if let Some(&i) = self.wanted().dimensions.first() {
-            let rejection = super::dimension_refused(&self.pass.spec.dimensions[i].0, problem);
-            self.pass.findings.dimension.get_or_insert(rejection);
+    fn refuse_texts(&mut self, problem: fmt::Arguments<'_>) {
+        if let Some(&text) = self.wanted().texts.first() {
+            let rejection = super::text_refused(self.pass.spec, text, problem);
+            self.pass.findings.text.get_or_insert(rejection);
         }
     }
 
@@ -269,9 +269,9 @@ impl<'a> Value<'_, 'a> {
         self.pass.findings.time.get_or_insert(rejection);
     }
 
-    /// A value of a type that is no dimension and no time.
+    /// A value of a type that is no text and no time.
     fn refuse(&mut self, kind: &str) {
-        self.refuse_dimensions(format_args!(
+        self.refuse_texts(format_args!(
             "expected a string, number or boolean, found {kind}"
         ));
         if self.wanted().time {
@@ -301,12 +301,12 @@ impl<'de> Visitor<'de> for Value<'_, '_> {
 
     fn visit_str<E>(mut self, value: &str) -> Result<(), E> {
         if value.len() <= MAX_TEXT_BYTES {
-            self.dimensions(|slot| {
+            self.texts(|slot| {
                 text::keep(slot, value);
             });
         } else {
             let bytes = value.len();
-            self.refuse_dimensions(format_args!("{bytes} bytes, more than {MAX_TEXT_BYTES}"));
+            self.refuse_texts(format_args!("{bytes} bytes, more than {MAX_TEXT_BYTES}"));
         }
         if self.wanted().time {
             self.time(timestamp::from_text(value), || quoted(value));
@@ -315,25 +315,25 @@ impl<'de> Visitor<'de> for Value<'_, '_> {
     }
 
     fn visit_u64<E>(mut self, value: u64) -> Result<(), E> {
-        self.dimensions(|slot| text::keep_integer(slot, value.into()));
+        self.texts(|slot| text::keep_integer(slot, value.into()));
         self.time(timestamp::from_integer(value.into()), || value.to_string());
         Ok(())
     }
 
     fn visit_i64<E>(mut self, value: i64) -> Result<(), E> {
-        self.dimensions(|slot| text::keep_integer(slot, value.into()));
+        self.texts(|slot| text::keep_integer(slot, value.into()));
         self.time(timestamp::from_integer(value.into()), || value.to_string());
         Ok(())
     }
 
     fn visit_f64<E>(mut self, value: f64) -> Result<(), E> {
-        self.dimensions(|slot| text::keep_float(slot, value));
+        self.texts(|slot| text::keep_float(slot, value));
         self.time(timestamp::from_float(value), || format!("{value:?}"));
         Ok(())
     }
 
     fn visit_bool<E>(mut self, value: bool) -> Result<(), E> {
-        self.dimensions(|slot| {
+        self.texts(|slot| {
             text::keep(slot, if value { "true" } else { "false" });
         });
         if self.wanted().time {

@@ -9,7 +9,7 @@
 //! 3. the distribution: `missing_field`, `wrong_type`, `too_many_classes`, `too_many_members`,
 //!    `too_many_tokens`, `class_mismatch` (within one record), `not_finite`, `negative`, `sum_off`,
 //!    and `malformed` for a class that is named twice;
-//! 4. a dimension: `wrong_type`;
+//! 4. a dimension, a tag or the label: `wrong_type`;
 //! 5. the time: `missing_field`, `wrong_type`, `bad_timestamp`.
 //!
 //! So the reason does not depend on the order of a document's keys. (One exception: of several
@@ -115,7 +115,7 @@ impl Kind {
     }
 }
 
-/// Where a dimension's value is found.
+/// Where the value of a dimension or a tag, or the label, is found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DimensionSource {
     /// A JSON pointer (RFC 6901) into the payload. Strings, numbers and booleans are taken as their
@@ -145,6 +145,11 @@ pub struct DecoderSpec {
     pub timestamp: Option<String>,
     /// By dimension name, sorted.
     pub dimensions: Vec<(String, DimensionSource)>,
+    /// By tag name, sorted. Values are read as those of dimensions are.
+    pub tags: Vec<(String, DimensionSource)>,
+    /// The true class; none: the model's records have no labels. Read as a dimension's value is, and
+    /// a record without it is one without a label.
+    pub label: Option<DimensionSource>,
     pub max_payload_bytes: usize,
     pub max_classes: usize,
 }
@@ -187,10 +192,44 @@ pub struct Scratch {
     /// Dimension values, parallel to [`DecoderSpec::dimensions`], each at most [`MAX_TEXT_BYTES`]
     /// long; [`NO_VALUE`] where absent. Unspecified after a rejection.
     pub dimensions: Vec<String>,
+    /// The same of [`DecoderSpec::tags`].
+    pub tags: Vec<String>,
+    /// Its text, where `has_label` is true: memory that is used again.
+    label: String,
+    has_label: bool,
     /// The event time, in a range that can be written as RFC 3339. After a rejection: the usable
     /// time of the refused record, if it had one.
     pub time_ms: Option<Millis>,
     buffers: json::Buffers,
+}
+
+/// Which text of a record a value is wanted as.
+#[derive(Clone, Copy, Debug)]
+enum Text {
+    /// Index into [`DecoderSpec::dimensions`].
+    Dimension(usize),
+    /// Index into [`DecoderSpec::tags`].
+    Tag(usize),
+    Label,
+}
+
+impl Scratch {
+    /// The text of the record's label; none where it has none. Unspecified after a rejection.
+    pub fn label(&self) -> Option<&str> {
+        self.has_label.then_some(self.label.as_str())
+    }
+
+    /// Where a text goes that is about to be there.
+    fn slot(&mut self, text: Text) -> &mut String {
+        match text {
+            Text::Dimension(i) => &mut self.dimensions[i],
+            Text::Tag(i) => &mut self.tags[i],
+            Text::Label => {
+                self.has_label = true;
+                &mut self.label
+            }
+        }
+    }
 }
 
 /// Reads records of one model.
@@ -236,8 +275,8 @@ impl Decoder {
             None => return Err(self.no_distribution()),
         };
         self.distribution(field, shape, scratch)?;
-        findings.dimension.map_or(Ok(()), Err)?;
-        self.header_dimensions(record.headers, scratch)?;
+        findings.text.map_or(Ok(()), Err)?;
+        self.header_texts(record.headers, scratch)?;
         findings.time.map_or(Ok(()), Err)?;
         scratch
             .time_ms
@@ -246,12 +285,16 @@ impl Decoder {
     }
 
     fn reset(&self, record: &Record<'_>, scratch: &mut Scratch) {
-        scratch
-            .dimensions
-            .resize_with(self.spec.dimensions.len(), String::new);
-        for value in &mut scratch.dimensions {
-            text::keep(value, NO_VALUE);
+        for (values, sources) in [
+            (&mut scratch.dimensions, &self.spec.dimensions),
+            (&mut scratch.tags, &self.spec.tags),
+        ] {
+            values.resize_with(sources.len(), String::new);
+            for value in values {
+                text::keep(value, NO_VALUE);
+            }
         }
+        scratch.has_label = false;
         scratch.time_ms = match self.spec.timestamp {
             None => record.timestamp_ms.and_then(timestamp::from_millis),
             Some(_) => None,
@@ -381,13 +424,9 @@ impl Decoder {
         outcome.map_err(|invalid| not_a_distribution(field, &scratch.class_names, invalid))
     }
 
-    /// Dimensions that come from headers, whatever the format.
-    fn header_dimensions(
-        &self,
-        headers: &dyn Headers,
-        scratch: &mut Scratch,
-    ) -> Result<(), Rejection> {
-        for ((name, source), slot) in self.spec.dimensions.iter().zip(&mut scratch.dimensions) {
+    /// Dimensions, tags and the label that come from headers, whatever the format.
+    fn header_texts(&self, headers: &dyn Headers, scratch: &mut Scratch) -> Result<(), Rejection> {
+        for (text, source) in self.spec.texts() {
             let DimensionSource::Header(header) = source else {
                 continue;
             };
@@ -395,15 +434,16 @@ impl Decoder {
                 continue;
             };
             let value = str::from_utf8(value).map_err(|_| {
-                dimension_refused(
-                    name,
+                text_refused(
+                    &self.spec,
+                    text,
                     format_args!("header \"{}\" is not utf-8", label(header)),
                 )
             })?;
-            if !text::keep(slot, value) {
+            if !text::keep(scratch.slot(text), value) {
                 let bytes = value.len();
                 let problem = format_args!("{bytes} bytes, more than {MAX_TEXT_BYTES}");
-                return Err(dimension_refused(name, problem));
+                return Err(text_refused(&self.spec, text, problem));
             }
         }
         Ok(())
@@ -476,12 +516,26 @@ fn not_a_distribution(field: &str, names: &[String], invalid: Invalid) -> Reject
     Rejection::new(reason, format!("{field}: {invalid}{of_class}"))
 }
 
+impl DecoderSpec {
+    /// Every text that is wanted, and where it is found.
+    fn texts(&self) -> impl Iterator<Item = (Text, &DimensionSource)> {
+        let dimensions = self.dimensions.iter().enumerate();
+        let tags = self.tags.iter().enumerate();
+        dimensions
+            .map(|(i, (_, source))| (Text::Dimension(i), source))
+            .chain(tags.map(|(i, (_, source))| (Text::Tag(i), source)))
+            .chain(self.label.iter().map(|source| (Text::Label, source)))
+    }
+}
+
 #[cold]
-fn dimension_refused(name: &str, problem: fmt::Arguments<'_>) -> Rejection {
-    Rejection::new(
-        Reason::WrongType,
-        format!("dimension {}: {problem}", label(name)),
-    )
+fn text_refused(spec: &DecoderSpec, text: Text, problem: fmt::Arguments<'_>) -> Rejection {
+    let what = match text {
+        Text::Dimension(i) => format!("dimension {}", label(&spec.dimensions[i].0)),
+        Text::Tag(i) => format!("tag {}", label(&spec.tags[i].0)),
+        Text::Label => "label".to_owned(),
+    };
+    Rejection::new(Reason::WrongType, format!("{what}: {problem}"))
 }
 
 #[cold]

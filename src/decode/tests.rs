@@ -24,7 +24,8 @@ impl Headers for Map {
     }
 }
 
-/// A JSON model with every pointer set, and a dimension from a header.
+/// A JSON model with every pointer set, and a dimension from a header. One of the tags is a
+/// dimension too.
 fn spec() -> DecoderSpec {
     let pointer = |p: &str| DimensionSource::Pointer(p.to_owned());
     DecoderSpec {
@@ -40,6 +41,11 @@ fn spec() -> DecoderSpec {
             ),
             ("version".to_owned(), pointer("/v")),
         ],
+        tags: vec![
+            ("device".to_owned(), pointer("/out/device")),
+            ("same".to_owned(), pointer("/v")),
+        ],
+        label: Some(pointer("/y")),
         max_payload_bytes: 1_000,
         max_classes: 4,
     }
@@ -51,6 +57,8 @@ fn bare() -> DecoderSpec {
         probabilities: None,
         timestamp: None,
         dimensions: vec![],
+        tags: vec![],
+        label: None,
         ..spec()
     }
 }
@@ -76,12 +84,14 @@ fn accepted(spec: DecoderSpec, payload: impl AsRef<[u8]>) -> Scratch {
 #[test]
 fn a_document_with_everything() {
     let payload = r#"
-        {"id": 7, "ts": "2024-01-02T04:04:05.6789+01:00", "skipped": [{"a": {"b": [1, {}]}}],
+        {"y": "cat", "id": 7, "ts": "2024-01-02T04:04:05.6789+01:00", "skipped": [{"a": {"b": [1, {}]}}],
          "out": {"p": [0.25, 5e-1, 0.25], "country": "DE", "x": null}, "v": 3}"#;
     let scratch = accepted(spec(), payload);
     assert_eq!(scratch.probabilities, [0.25, 0.5, 0.25]);
     assert!(scratch.class_names.is_empty());
     assert_eq!(scratch.dimensions, ["DE", "eu", "3"]);
+    assert_eq!(scratch.tags, [NO_VALUE, "3"]);
+    assert_eq!(scratch.label(), Some("cat"));
     assert_eq!(scratch.time_ms, Some(T));
 }
 
@@ -93,6 +103,79 @@ fn an_object_of_class_name_to_number_is_sorted() {
     );
     assert_eq!(scratch.class_names, ["", "fraud", "legit"]);
     assert_eq!(scratch.probabilities, [0.0, 0.25, 0.75]);
+}
+
+/// What is no text is refused where a label is wanted too; null and absent are no label.
+#[test]
+fn labels_and_tags_are_read_as_dimensions_are() {
+    let of = |label: &str| {
+        let payload =
+            format!(r#"{{"out": {{"p": [1], "device": {label}}}, "ts": 1, "y": {label}}}"#);
+        let (scratch, result) = decode(spec(), payload);
+        result.map(|()| (scratch.label().map(str::to_owned), scratch.tags[0].clone()))
+    };
+    for (label, text) in [
+        ("\"cat\"", "cat"),
+        ("\"\"", ""),
+        ("7", "7"),
+        ("7.0", "7"),
+        ("-1", "-1"),
+        ("true", "true"),
+    ] {
+        let expected = (Some(text.to_owned()), text.to_owned());
+        assert_eq!(of(label), Ok(expected), "{label}");
+    }
+    assert_eq!(of("null"), Ok((None, NO_VALUE.to_owned())));
+    for label in [
+        "[1]",
+        "{}",
+        &format!("{:?}", "x".repeat(MAX_TEXT_BYTES + 1)),
+    ] {
+        assert_eq!(of(label).unwrap_err().reason, Reason::WrongType, "{label}");
+    }
+    let (_, refused) = decode(spec(), r#"{"out": {"p": [1]}, "ts": 1, "y": {}}"#);
+    let detail = "label: expected a string, number or boolean, found an object";
+    assert_eq!(refused.unwrap_err().detail, detail);
+    let (_, refused) = decode(spec(), r#"{"out": {"p": [1], "device": []}, "ts": 1}"#);
+    let detail = "tag device: expected a string, number or boolean, found an array";
+    assert_eq!(refused.unwrap_err().detail, detail);
+}
+
+#[test]
+fn labels_and_tags_of_raw_records_are_in_headers() {
+    let header = || DimensionSource::Header("x-region".to_owned());
+    let raw = DecoderSpec {
+        format: Format::F64Le,
+        label: Some(header()),
+        tags: vec![("region".to_owned(), header())],
+        ..bare()
+    };
+    let scratch = accepted(raw.clone(), 1.0_f64.to_le_bytes());
+    assert_eq!(scratch.label(), Some("eu"));
+    assert_eq!(scratch.tags, ["eu"]);
+    let decoder = Decoder::new(raw);
+    let mut scratch = Scratch::default();
+    for (value, label) in [(Some(b"a".to_vec()), Some("a")), (None, None)] {
+        let headers = Map(value.map(|value| ("x-region", value)).into_iter().collect());
+        let record = Record {
+            payload: Some(&1.0_f64.to_le_bytes()),
+            timestamp_ms: Some(T),
+            headers: &headers,
+        };
+        assert_eq!(decoder.decode(&record, &mut scratch), Ok(()));
+        assert_eq!(scratch.label(), label, "nothing stays of the record before");
+    }
+    let headers = Map(vec![("x-region", vec![0xff])]);
+    let record = Record {
+        payload: Some(&1.0_f64.to_le_bytes()),
+        timestamp_ms: Some(T),
+        headers: &headers,
+    };
+    let refused = decoder.decode(&record, &mut scratch).unwrap_err();
+    assert_eq!(
+        refused.detail,
+        "tag region: header \"x-region\" is not utf-8"
+    );
 }
 
 #[test]

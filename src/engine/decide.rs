@@ -24,7 +24,7 @@ use crate::baseline::yardstick::Yardsticks;
 use crate::baseline::{Baseline, Source};
 use crate::evidence::PaneSums;
 use crate::observation::{Millis, StreamKey};
-use crate::summary::Summary;
+use crate::summary::{MOST_SEGMENTS, Summary};
 use crate::window::WindowSpec;
 use crate::window::measures::Needs;
 use crate::window::sliding::Pane;
@@ -201,7 +201,7 @@ impl Decide {
             self.state.counters.records += records;
             self.state.counters.late += records;
             match stream.late.get_mut(&delta.cell) {
-                Some(held) => held.merge(&delta.summary),
+                Some(held) => merge_open(held, &delta.summary),
                 None => drop(stream.late.insert(delta.cell, delta.summary)),
             }
         } else {
@@ -296,6 +296,11 @@ impl Decide {
             late,
         } = opened;
         self.begin_stream(key, &classes, end_ms);
+        let bounded = |mut summary: Summary| {
+            summary.keep_largest_segments(MOST_SEGMENTS);
+            summary
+        };
+        let on_time = on_time.map(bounded);
         if let (Some(learner), Some(on_time)) = (&mut self.state.learning, &on_time) {
             learner.add_pane(key, &classes, start_ms, on_time);
         }
@@ -308,7 +313,7 @@ impl Decide {
         let is_time = self.spec.window.panes().is_some();
         for (late_cell, summary) in late {
             let (late_start_ms, late_end_ms) = (late_cell * cell_ms, (late_cell + 1) * cell_ms);
-            let records = summary.records();
+            let (records, summary) = (summary.records(), bounded(summary));
             let Some(stream) = self.state.streams.get_mut(key) else {
                 continue;
             };
@@ -580,7 +585,12 @@ fn budgets(spec: &ModelSpec, scope: Scope) -> impl Iterator<Item = &Budget> {
 
 fn merge_into(held: &mut Option<Summary>, more: Summary) {
     match held {
-        Some(held) => held.merge(&more),
+        Some(held) => merge_open(held, &more),
         None => *held = Some(more),
     }
+}
+
+fn merge_open(held: &mut Summary, more: &Summary) {
+    held.merge(more);
+    held.keep_first_segments();
 }

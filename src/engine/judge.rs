@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::output::{Output, WindowEvent};
 use crate::alert::budget::EvidenceInfo;
-use crate::alert::diagnosis::{self, Ensemble, Facts, Reading, class_shifts};
+use crate::alert::diagnosis::{self, Ensemble, Facts, Reading, SegmentShare, class_shifts};
 use crate::alert::event::{
     AlertEvent, BaselineInfo, ClassShift, Diagnosis, Status, WindowInfo, event_id, fingerprint,
 };
@@ -15,7 +15,9 @@ use crate::alert::state::{AlertState, Lines, Transition};
 use crate::alert::threshold;
 use crate::baseline::yardstick::Yardstick;
 use crate::observation::{Millis, StreamKey, rfc3339};
+use crate::summary::Summary;
 use crate::window::measures::{Measure, Measures, measures};
+use crate::window::segments::{explains_entropy, explains_outputs, segment_shifts};
 use crate::window::sliding::Window;
 
 /// One rule's alert on one stream.
@@ -42,6 +44,8 @@ pub struct Measured {
     pub length_ms: Option<Millis>,
     pub measures: Measures,
     pub classes: Vec<ClassShift>,
+    /// The segment of the window's tags that most of a shift goes with, where one does.
+    segments: Vec<SegmentShare>,
     /// Of rules with a budget, by rule.
     pub evidence: BTreeMap<String, EvidenceInfo>,
 }
@@ -74,6 +78,7 @@ impl Measured {
             length_ms: window.complete.then_some(window.end_ms - window.start_ms),
             measures: values,
             classes: yardstick.map_or(Vec::new(), |y| class_shifts(window.summary, y)),
+            segments: yardstick.map_or(Vec::new(), |y| segments(window.summary, y.summary())),
         }
     }
 
@@ -91,6 +96,7 @@ impl Measured {
             length_ms: None,
             measures: values,
             classes: Vec::new(),
+            segments: Vec::new(),
         }
     }
 
@@ -108,15 +114,28 @@ impl Measured {
             classes: &self.classes,
             length_ms: self.length_ms,
             rejections: &[],
-            segments: &[],
+            segments: &self.segments,
             ensemble: read(Measure::ExpectedEntropy)
                 .zip(read(Measure::Disagreement))
                 .map(|(expected_entropy, disagreement)| Ensemble {
                     expected_entropy,
                     disagreement,
                 }),
-            estimated_accuracy: None,
+            estimated_accuracy: (self.measures.get(Measure::EstimatedAccuracyLeast))
+                .zip(self.measures.get(Measure::EstimatedAccuracyMost)),
             channel: None,
+        }
+    }
+
+    /// How many records a measure rests on: of the measures of labels, those that have one.
+    fn records_behind(&self, measure: Measure) -> u64 {
+        let labelled = self.measures.get(Measure::Labelled);
+        match measure {
+            Measure::Accuracy
+            | Measure::Brier
+            | Measure::CalibrationError
+            | Measure::CrossEntropy => labelled.unwrap_or_default() as u64,
+            _ => self.records,
         }
     }
 
@@ -131,6 +150,23 @@ impl Measured {
             evidence: self.evidence.clone(),
         })))
     }
+}
+
+/// The segments that explain most of how the outputs moved, and of how the entropy did.
+fn segments(window: &Summary, baseline: &Summary) -> Vec<SegmentShare> {
+    let shifts = segment_shifts(window, baseline);
+    let outputs = explains_outputs(&shifts).and_then(|s| Some((s, s.share_of_bits?)));
+    let entropy = explains_entropy(&shifts).and_then(|s| Some((s, s.share_of_entropy?)));
+    let mut found: Vec<SegmentShare> = (outputs.into_iter().chain(entropy))
+        .map(|(shift, explained)| SegmentShare {
+            tag: shift.tag.clone(),
+            value: shift.value.clone(),
+            explained: explained.clamp(0.0, 1.0),
+        })
+        .collect();
+    found.sort_by(|a, b| b.explained.total_cmp(&a.explained));
+    found.dedup_by(|a, b| (&a.tag, &a.value) == (&b.tag, &b.value));
+    found
 }
 
 fn baseline_info(yardstick: &Yardstick) -> BaselineInfo {
@@ -169,7 +205,7 @@ pub fn step(
     }
     let value = measured.measures.get(rule.measure)?;
     let lines = threshold::resolve(rule, yardstick)?;
-    if measured.records < rule.min_records {
+    if measured.records_behind(rule.measure) < rule.min_records {
         return None;
     }
     let alert = entry(alerts, &rule.name);

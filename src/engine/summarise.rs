@@ -15,7 +15,7 @@ use crate::baseline::Baseline;
 use crate::decode::{Decoder, Record, Scratch};
 use crate::engine::spec::ModelSpec;
 use crate::observation::{Millis, Reason, Rejection, StreamKey};
-use crate::summary::Summary;
+use crate::summary::{Label, Summary};
 use crate::window::watermark::{Cell, PartitionTime, cell_of};
 
 /// A stream and its classes.
@@ -248,10 +248,17 @@ impl Summarise {
             }
         };
         known.latest = Some((place, at));
-        let form = &self.scratch.form;
-        let entropy_bits = deltas[at]
-            .summary
-            .add_observation(probabilities, form, time_ms);
+        let summary = &mut deltas[at].summary;
+        let entropy_bits = summary.add_observation(probabilities, &self.scratch.form, time_ms);
+        let decoder = &self.spec.decoder;
+        if decoder.label.is_some() {
+            summary.add_label(probabilities, known.label(self.scratch.label()));
+        }
+        if !decoder.tags.is_empty() {
+            let names = decoder.tags.iter().map(|(name, _)| name.as_str());
+            let values = self.scratch.tags.iter().map(String::as_str);
+            summary.add_tags(probabilities, names.zip(values));
+        }
         let line_bits = known.line_bits.filter(|&line| entropy_bits > line);
         Ok(line_bits.map(|line_bits| Uncertain {
             entropy_bits,
@@ -346,6 +353,30 @@ impl Known {
         }
     }
 
+    /// The class that a label's text names; else, where the text is a number, the class of this
+    /// index; else, of two classes, the one that a truth value stands for.
+    fn label(&self, text: Option<&str>) -> Label {
+        let Some(text) = text else {
+            return Label::None;
+        };
+        if let Ok(at) = self
+            .sorted
+            .binary_search_by(|class| class.as_str().cmp(text))
+        {
+            let class = self.order.iter().position(|&place| place == at);
+            return class.map_or(Label::Unknown, Label::Class);
+        }
+        let classes = self.order.len();
+        let index = match text {
+            "false" if classes == 2 => Some(0),
+            "true" if classes == 2 => Some(1),
+            _ => text.parse().ok(),
+        };
+        index
+            .filter(|&index: &usize| index < classes)
+            .map_or(Label::Unknown, Label::Class)
+    }
+
     /// The record's distribution in the order of the stream's classes.
     fn arrange<'a>(
         &self,
@@ -389,6 +420,38 @@ fn wrong_count(found: usize, expected: usize) -> Rejection {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn labels_name_classes_or_number_them() {
+        let known = |classes: &[&str]| {
+            let classes = classes.iter().map(|&class| class.to_owned());
+            Known::new(StreamKey::whole(), classes.collect(), &Lines::default())
+        };
+        let cases: [(&[&str], &str, Label); 13] = [
+            (&["legit", "fraud"], "fraud", Label::Class(1)),
+            (&["legit", "fraud"], "legit", Label::Class(0)),
+            (&["legit", "fraud"], "1", Label::Class(1)),
+            (&["legit", "fraud"], "2", Label::Unknown),
+            (&["legit", "fraud"], "-1", Label::Unknown),
+            (&["legit", "fraud"], "Fraud", Label::Unknown),
+            (&["legit", "fraud"], "", Label::Unknown),
+            (&["legit", "fraud"], "true", Label::Class(1)),
+            (&["legit", "fraud"], "false", Label::Class(0)),
+            (&["true", "false"], "true", Label::Class(0)),
+            (&["a", "b", "c"], "true", Label::Unknown),
+            // A name comes before a number.
+            (&["2", "1", "0"], "2", Label::Class(0)),
+            (&["0", "1", "2"], "2", Label::Class(2)),
+        ];
+        for (classes, text, label) in cases {
+            assert_eq!(
+                known(classes).label(Some(text)),
+                label,
+                "{classes:?} {text}"
+            );
+        }
+        assert_eq!(known(&["a"]).label(None), Label::None);
+    }
 
     #[test]
     fn the_others_are_found_when_a_stream_is_forgotten() {

@@ -10,9 +10,11 @@ use super::spec::{BaselineSpec, ModelLimits, ModelSpec};
 use super::{Engine, PartitionId, Published, TopicPartition};
 use crate::alert::event::{AlertEvent, Status};
 use crate::alert::rule::{Comparison, Rule, Scope, Threshold};
+use crate::baseline::{Source, learner::Learner};
 use crate::decode::{DecoderSpec, DimensionSource, Format, Kind, NoHeaders, Record};
 use crate::engine::output::WindowEvent;
 use crate::observation::{Millis, Reason, StreamKey};
+use crate::summary::{MOST_OPEN_SEGMENTS, MOST_SEGMENTS, OTHER, Summary};
 use crate::window::WindowSpec;
 use crate::window::measures::Measure;
 
@@ -41,6 +43,8 @@ pub(super) fn spec(window: WindowSpec) -> ModelSpec {
             probabilities: Some("/p".to_owned()),
             timestamp: Some("/t".to_owned()),
             dimensions: vec![("v".to_owned(), DimensionSource::Pointer("/v".to_owned()))],
+            tags: Vec::new(),
+            label: None,
             max_payload_bytes: 10_000,
             max_classes: 100,
         },
@@ -105,10 +109,12 @@ impl Said {
     fn json(&self) -> String {
         let p = f64::from(self.percent) / 100.0;
         format!(
-            r#"{{"p":[{p},{}],"t":{},"v":"{}"}}"#,
+            r#"{{"p":[{p},{}],"t":{},"v":"{}","y":{},"s":{}}}"#,
             1.0 - p,
             self.time_ms,
-            self.version
+            self.version,
+            self.percent % 4,
+            self.percent % 7,
         )
     }
 }
@@ -237,6 +243,20 @@ fn collect(
     }
 }
 
+/// The model with labels, some of which are no class, and tags.
+fn labelled(spec: ModelSpec) -> ModelSpec {
+    let pointer = |pointer: &str| DimensionSource::Pointer(pointer.to_owned());
+    let decoder = DecoderSpec {
+        label: Some(pointer("/y")),
+        tags: vec![
+            ("s".to_owned(), pointer("/s")),
+            ("v".to_owned(), pointer("/v")),
+        ],
+        ..spec.decoder
+    };
+    ModelSpec { decoder, ..spec }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(150))]
 
@@ -247,8 +267,10 @@ proptest! {
         one in way(1),
         other in (1..5_usize).prop_flat_map(way),
         window in prop_oneof![Just(TIME), Just(COUNT)],
+        with_labels: bool,
     ) {
-        let spec = budgets::budgeted(spec(window));
+        let spec = if with_labels { labelled(spec(window)) } else { spec(window) };
+        let spec = budgets::budgeted(spec);
         prop_assert_eq!(run(&spec, &records, &one), run(&spec, &records, &other));
     }
 
@@ -258,8 +280,10 @@ proptest! {
         records in records(8 * LATENESS_MS),
         (one, other) in (1..4_usize).prop_flat_map(|n| (way(n), way(n))),
         window in prop_oneof![Just(TIME), Just(COUNT)],
+        with_labels: bool,
     ) {
-        let spec = budgets::budgeted(spec(window));
+        let spec = if with_labels { labelled(spec(window)) } else { spec(window) };
+        let spec = budgets::budgeted(spec);
         let other = Way { place: one.place.clone(), ..other };
         prop_assert_eq!(run(&spec, &records, &one), run(&spec, &records, &other));
     }
@@ -327,6 +351,90 @@ fn bounds(windows: &[WindowEvent]) -> Vec<(&str, u64, u64, bool)> {
         .map(|w| (&w.window.end[14..19], bound(w)))
         .map(|(end, (records, late, complete))| (end, records, late, complete))
         .collect()
+}
+
+/// Classes (0, 1) at 0.9: labels 90 % 4 = 2 (no class), 92 % 4 = 0 (right), 93 % 4 = 1 (wrong).
+#[test]
+fn labels_and_tags_are_measured_and_rules_on_them_count_labels() {
+    let mut spec = labelled(spec(TIME));
+    spec.rules = vec![
+        rule("wrong", Measure::Brier, 0.5, Scope::Streams),
+        rule("wrong-of-many", Measure::Brier, 0.5, Scope::Streams),
+    ];
+    spec.rules[1].min_records = 3;
+    let mut story = Story::new(&spec);
+    for (second, percent) in [(1, 90), (2, 92), (3, 93), (30, 90)] {
+        story.say(second, percent);
+    }
+    let outputs = story.outputs();
+    let window = outputs.iter().find_map(|output| match output {
+        Output::Window(event) if !event.stream.is_whole() => Some(event),
+        _ => None,
+    });
+    let measures = &window.unwrap().measures;
+    let of = |measure| measures.get(measure).unwrap();
+    assert_eq!((of(Measure::Records), of(Measure::Labelled)), (3.0, 2.0));
+    assert_eq!(
+        (of(Measure::UnknownLabels), of(Measure::Accuracy)),
+        (1.0, 0.5)
+    );
+    // 2·0.08² and 2·0.93²
+    assert!((of(Measure::Brier) - (0.0128 + 1.7298) / 2.0).abs() < 1e-9);
+    // Tags 90 % 7 = 6, 92 % 7 = 1, 93 % 7 = 2: each record is a segment.
+    let h = |p: f64| -p * p.log2() - (1.0 - p) * (1.0 - p).log2();
+    let information = h((0.9 + 0.92 + 0.93) / 3.0) - (h(0.9) + h(0.92) + h(0.93)) / 3.0;
+    assert!((of(Measure::SegmentInformation) - information).abs() < 1e-9);
+    let fired: Vec<&str> = outputs
+        .iter()
+        .filter_map(|output| match output {
+            Output::Alert(event) => Some(event.rule.as_str()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(fired, ["wrong"], "two records with labels are not three");
+}
+
+/// A value in each record: a closed pane keeps a number of them, whole or not.
+#[test]
+fn a_tag_with_too_many_values_stays_bounded() {
+    let spec = labelled(spec(TIME));
+    let mut story = Story::new(&spec);
+    for value in 0..400 {
+        let t = HOUR_MS + 1_000;
+        story.say_raw(&format!(
+            r#"{{"p":[0.5,0.5],"t":{t},"v":"7","s":"user {value}"}}"#
+        ));
+    }
+    let open = &story.engine.models[0].decide.state().open;
+    let open = open.values().flat_map(|cell| cell.streams.values());
+    let open: Vec<&Summary> = open.filter_map(|stream| stream.on_time.as_ref()).collect();
+    let segments = open[0].segments().unwrap().tag("s").unwrap();
+    assert_eq!(segments.len(), MOST_OPEN_SEGMENTS + 1);
+    story.say(20, 90);
+    let summary = story.engine.live_panes("m").remove(0).summary;
+    let segments = summary.segments().unwrap().tag("s").unwrap();
+    assert_eq!(segments.len(), MOST_SEGMENTS + 1);
+    assert_eq!(segments[OTHER].records(), 400 - 32);
+}
+
+/// Ten panes of 32 values of their own.
+#[test]
+fn a_baseline_keeps_a_number_of_values() {
+    let mut learner = Learner::new(TIME, None);
+    let classes = ["a".to_owned(), "b".to_owned()];
+    for pane in 0..10 {
+        let mut summary = Summary::new(2);
+        for value in 0..32 {
+            let value = format!("{pane} {value}");
+            summary.add(&[0.5, 0.5], HOUR_MS);
+            summary.add_tags(&[0.5, 0.5], [("s", value.as_str())].into_iter());
+        }
+        learner.add_pane(&StreamKey::whole(), &classes, HOUR_MS, &summary);
+    }
+    let learnt = learner.finish("b", "m", Source::Imported, 0).unwrap();
+    let segments = learnt.whole.summary.segments().unwrap().tag("s").unwrap();
+    assert_eq!(segments.len(), MOST_OPEN_SEGMENTS + 1);
+    assert_eq!(segments[OTHER].records(), 320 - 256);
 }
 
 #[test]

@@ -10,6 +10,8 @@
 //! | 6 | of ensembles: records u64; Σ of the members' mean entropy as u128 |
 //! | 7 | of independent labels: records u64 |
 //! | 8 | of responses: records u64, tokens u64; Σ least, Σ most, Σ log2 V as u128 |
+//! | 9 | of records that may have a label, where there are any: see `labelled` |
+//! | 10 | segments by tag, where there are any: see `segments` |
 //!
 //! Sections from 6 on are there where a record is of their kind.
 //!
@@ -21,10 +23,12 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::counts::Counts;
 use super::histogram::Histogram;
+use super::labelled::Labelled;
 use super::lanes::Lanes;
 use super::members::Members;
 use super::multilabel::Multilabel;
 use super::responses::Responses;
+use super::segments::Segments;
 use super::{Scalars, Summary};
 use crate::observation::{Millis, can_be_time};
 
@@ -38,8 +42,10 @@ const HISTOGRAM: u8 = 5;
 const MEMBERS: u8 = 6;
 const MULTILABEL: u8 = 7;
 const RESPONSES: u8 = 8;
+const LABELLED: u8 = 9;
+const SEGMENTS: u8 = 10;
 /// The highest tag of all.
-const LAST: u8 = RESPONSES;
+const LAST: u8 = SEGMENTS;
 
 /// A million a second for nine years; so that merging thousands of summaries does not overflow.
 const MOST_RECORDS: u64 = 1 << 48;
@@ -90,6 +96,12 @@ impl Summary {
             &self.histogram.counts().iter().collect::<Pairs>(),
         );
         self.encode_parts(&mut bytes);
+        if let Some(labelled) = &self.labelled {
+            section(&mut bytes, LABELLED, &labelled.stored());
+        }
+        if let Some(segments) = &self.segments {
+            section(&mut bytes, SEGMENTS, &segments.stored());
+        }
         bytes
     }
 
@@ -144,6 +156,12 @@ impl Summary {
         {
             return Err(malformed("a sum is more than its records can give"));
         }
+        let labelled = sections.read_optional(LABELLED)?;
+        let labelled =
+            labelled.map(|stored| Labelled::of(stored, sums.len(), records).map(Box::new));
+        let segments = sections.read_optional(SEGMENTS)?;
+        let segments =
+            segments.map(|stored| Segments::of(stored, sums.len(), records).map(Box::new));
         Ok(Self {
             records,
             sums: lanes(&sums)?,
@@ -160,6 +178,8 @@ impl Summary {
             members: parts.members,
             multilabel: parts.multilabel,
             responses: parts.responses,
+            labelled: labelled.transpose().map_err(malformed)?,
+            segments: segments.transpose().map_err(malformed)?,
         })
     }
 }

@@ -59,7 +59,7 @@ impl Counts {
     }
 
     /// Keys and counts, by key.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = (u32, u64)> {
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (u32, u64)> + DoubleEndedIterator {
         self.entries.iter().copied()
     }
 }

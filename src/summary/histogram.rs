@@ -1,5 +1,5 @@
-//! The histogram of record entropies: buckets of hdrhistogram with two significant digits, over
-//! thousandths of a bit.
+//! A histogram of one number a record, in buckets of hdrhistogram with two significant digits over
+//! thousandths: of entropies in bits, and of doubts (see `labelled`) in a unit of their own.
 //!
 //! A bucket is named by the least number in it. Counts are kept apart from hdrhistogram's own array
 //! (6 KB each), because most panes hold few records; the bucketing, and so the quantiles, are its.
@@ -41,7 +41,7 @@ fn bucket_of(thousandths: u64) -> u32 {
     }
 }
 
-/// How many records had which entropy.
+/// How many records had which entropy, or which doubt.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Histogram(Counts);
 

@@ -12,11 +12,13 @@
 mod codec;
 mod counts;
 mod histogram;
+mod labelled;
 mod lanes;
 mod members;
 mod multilabel;
 mod nature;
 mod responses;
+mod segments;
 #[cfg(test)]
 mod tests;
 
@@ -24,12 +26,14 @@ use crate::information::entropy::{entropy, top_two};
 use crate::observation::{Form, Millis};
 pub use codec::DecodeError;
 use counts::Counts;
-use histogram::Histogram;
+pub use histogram::Histogram;
+pub use labelled::{Label, Labelled, MOST_CONFUSION_CLASSES};
 use lanes::{Lanes, from_units, to_units};
 use members::Members;
 use multilabel::Multilabel;
 use responses::Responses;
 pub use responses::TokenMeans;
+pub use segments::{MOST_OPEN_SEGMENTS, MOST_SEGMENTS, OTHER, Segment, Segments};
 
 /// Sums and counts of records, each a distribution over `classes()` classes; or, as
 /// [`Summary::nature`] says, as many labels, or tokens without classes.
@@ -50,6 +54,10 @@ pub struct Summary {
     members: Members,
     multilabel: Multilabel,
     responses: Responses,
+    /// Of the records of a model with labels; none where it has no records.
+    labelled: Option<Box<Labelled>>,
+    /// Of the records of a model with tags; the same.
+    segments: Option<Box<Segments>>,
 }
 
 /// Sums of one number a record, in units of 2^-40.
@@ -77,6 +85,8 @@ impl Summary {
             members: Members::default(),
             multilabel: Multilabel::default(),
             responses: Responses::default(),
+            labelled: None,
+            segments: None,
         }
     }
 
@@ -108,6 +118,38 @@ impl Summary {
         }
     }
 
+    /// Adds the label of a record that was added, where the model has labels.
+    pub fn add_label(&mut self, probabilities: &[f64], label: Label) {
+        self.labelled
+            .get_or_insert_default()
+            .add(probabilities, label);
+    }
+
+    /// Adds the tags (name and value) of a record that was added, where the model has tags.
+    pub fn add_tags<'a>(
+        &mut self,
+        probabilities: &[f64],
+        tags: impl Iterator<Item = (&'a str, &'a str)>,
+    ) {
+        self.segments
+            .get_or_insert_default()
+            .add(probabilities, tags);
+    }
+
+    /// Bounds the segments of a pane that is open, after merging.
+    pub fn keep_first_segments(&mut self) {
+        if let Some(segments) = &mut self.segments {
+            segments.keep_first();
+        }
+    }
+
+    /// Keeps of each tag the `most` values with most records, and puts the others together.
+    pub fn keep_largest_segments(&mut self, most: usize) {
+        if let Some(segments) = &mut self.segments {
+            segments.keep_largest(most);
+        }
+    }
+
     /// Adds the records of `other`, exactly.
     pub fn merge(&mut self, other: &Self) {
         debug_assert_eq!(
@@ -129,6 +171,12 @@ impl Summary {
         self.multilabel.merge(&other.multilabel);
         self.responses.merge(&other.responses);
         self.widen(other.span);
+        if let Some(labelled) = &other.labelled {
+            self.labelled.get_or_insert_default().merge(labelled);
+        }
+        if let Some(segments) = &other.segments {
+            self.segments.get_or_insert_default().merge(segments);
+        }
     }
 
     /// Takes the records of `other`, which were merged before, away again. The span alone cannot
@@ -148,6 +196,14 @@ impl Summary {
         self.multilabel.subtract(&other.multilabel);
         self.responses.subtract(&other.responses);
         self.span = self.span.filter(|_| self.records > 0);
+        if let (Some(held), Some(labelled)) = (&mut self.labelled, &other.labelled) {
+            held.subtract(labelled);
+            self.labelled.take_if(|held| held.is_empty());
+        }
+        if let (Some(held), Some(segments)) = (&mut self.segments, &other.segments) {
+            held.subtract(segments);
+            self.segments.take_if(|held| held.is_empty());
+        }
     }
 
     fn fit(&mut self) {
@@ -242,6 +298,16 @@ impl Summary {
     /// The distribution of the records' entropies.
     pub fn histogram(&self) -> &Histogram {
         &self.histogram
+    }
+
+    /// What is known of labels; none where the model has none.
+    pub fn labelled(&self) -> Option<&Labelled> {
+        self.labelled.as_deref()
+    }
+
+    /// The segments that tags make; none where the model has no tags.
+    pub fn segments(&self) -> Option<&Segments> {
+        self.segments.as_deref()
     }
 
     fn per_record(&self, units: u128) -> f64 {

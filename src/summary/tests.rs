@@ -1,3 +1,5 @@
+mod parts;
+
 use proptest::prelude::*;
 
 use super::*;

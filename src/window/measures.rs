@@ -2,10 +2,14 @@
 
 mod codes;
 mod kinds;
-mod multilabel;
+mod label_shift;
+mod labels;
+mod of_labels;
 mod values;
 
 pub use kinds::Extent;
+pub use label_shift::{Priors, estimated_priors};
+pub use labels::{EstimatedAccuracy, Estimator};
 pub use values::{Reference, contributions, measures};
 
 use std::collections::BTreeMap;
@@ -13,7 +17,7 @@ use std::collections::BTreeMap;
 use serde::ser::SerializeMap as _;
 use serde::{Deserialize, Serialize, Serializer};
 
-use kinds::{bits, classes, one, one_a_label, root_of_labels, unbounded};
+use kinds::{bits, classes, most_surprise, one, one_a_label, root_of_labels, two, unbounded};
 
 /// Declares the measures in one table, in order of name.
 macro_rules! measures {
@@ -64,13 +68,39 @@ const NONE: &str = "";
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Needs {
     Window,
+    /// Labels of the window's records.
+    Labels,
+    /// Tags of the window's records.
+    Tags,
     Baseline,
+    /// Labels of the baseline's records.
+    LabelledBaseline,
     /// Counts of the model as a whole.
     Model,
 }
 
+impl Needs {
+    /// Whether a window alone gives it. A baseline then has a value of its own, and a spread.
+    pub fn is_of_window(self) -> bool {
+        matches!(self, Self::Window | Self::Labels | Self::Tags)
+    }
+
+    pub fn is_of_baseline(self) -> bool {
+        matches!(self, Self::Baseline | Self::LabelledBaseline)
+    }
+
+    /// Whether the model's records have to have labels for it.
+    pub fn is_of_labels(self) -> bool {
+        matches!(self, Self::Labels | Self::LabelledBaseline)
+    }
+}
+
 measures! {
+    Accuracy "accuracy" SHARE Labels one;
+    Brier "brier" NONE Labels two;
+    CalibrationError "calibration_error" SHARE Labels one;
     Confidence "confidence" SHARE Window one;
+    CrossEntropy "cross_entropy" BITS Labels most_surprise;
     CrossEntropyBaseline "cross_entropy_baseline" BITS Baseline unbounded;
     Disagreement "disagreement" BITS Window bits;
     EffectiveClasses "effective_classes" CLASSES Window classes;
@@ -81,6 +111,9 @@ measures! {
     EntropyP95 "entropy_p95" BITS Window bits;
     EntropyP99 "entropy_p99" BITS Window bits;
     EntropyShift "entropy_shift" SHARE Baseline one;
+    EstimatedAccuracy "estimated_accuracy" SHARE LabelledBaseline one;
+    EstimatedAccuracyLeast "estimated_accuracy_least" SHARE LabelledBaseline one;
+    EstimatedAccuracyMost "estimated_accuracy_most" SHARE LabelledBaseline one;
     ExpectedEntropy "expected_entropy" BITS Window bits;
     Hellinger "hellinger" NONE Baseline root_of_labels;
     Information "information" BITS Window bits;
@@ -91,6 +124,9 @@ measures! {
     KlNoise "kl_noise" BITS Baseline unbounded;
     KlReverse "kl_reverse" BITS Baseline unbounded;
     LabelKl "label_kl" BITS Baseline unbounded;
+    LabelShift "label_shift" SHARE LabelledBaseline one;
+    LabelShiftCondition "label_shift_condition" NONE LabelledBaseline unbounded;
+    Labelled "labelled" RECORDS Labels unbounded;
     Late "late" RECORDS Window unbounded;
     Linf "linf" SHARE Baseline one;
     LostRecords "lost_records" RECORDS Model unbounded;
@@ -100,12 +136,14 @@ measures! {
     Records "records" RECORDS Window unbounded;
     RejectedShare "rejected_share" SHARE Model one;
     ResponseTokens "response_tokens" TOKENS Window unbounded;
+    SegmentInformation "segment_information" BITS Tags bits;
     Silence "silence" SECONDS Model unbounded;
     TokenEntropy "token_entropy" BITS Window bits;
     TokenEntropyMost "token_entropy_most" BITS Window bits;
     TokenPerplexity "token_perplexity" TOKENS Window classes;
     TokenPerplexityMost "token_perplexity_most" TOKENS Window classes;
     Tv "tv" SHARE Baseline one_a_label;
+    UnknownLabels "unknown_labels" RECORDS Labels unbounded;
 }
 
 impl Measure {

@@ -1,9 +1,13 @@
-//! Panes, watermarks, sliding windows, and the measures of a window.
+//! Panes, watermarks, sliding windows, the measures of a window and what its segments say.
 
 pub mod measures;
+pub mod segments;
 pub mod sliding;
 pub mod traffic;
 pub mod watermark;
+
+#[cfg(test)]
+mod tests;
 
 use serde::{Deserialize, Serialize};
 

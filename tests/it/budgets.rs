@@ -38,7 +38,7 @@ fn evidence_survives_kills_and_alarms_one_pane_after_the_change() {
     site.create_topics(4);
     let encode = |part: &str, rows: usize| -> Vec<String> {
         let rows = mc(part).into_iter().take(rows).enumerate();
-        rows.map(|(i, p)| record(i, 100, &p)).collect()
+        rows.map(|(i, (p, _))| record(i, 100, &p)).collect()
     };
     let baseline = site.write("baseline.ndjson", lines(&encode("0", 60_000)));
     site.done(&["baseline", "import", "--input", baseline.to_str().unwrap()]);

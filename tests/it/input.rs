@@ -11,15 +11,17 @@ pub fn reference(name: &str) -> PathBuf {
         .join(name)
 }
 
-/// Rows of `input_mc.csv.gz`: the probabilities of one part.
-pub fn mc(part: &str) -> Vec<[f64; 3]> {
+/// Rows of `input_mc.csv.gz`: the probabilities of one part, and the true class.
+pub fn mc(part: &str) -> Vec<([f64; 3], u32)> {
     let file = std::fs::File::open(reference("input_mc.csv.gz")).unwrap();
     let mut text = String::new();
     GzDecoder::new(file).read_to_string(&mut text).unwrap();
     let rows = text.lines().skip(1).filter_map(|line| {
         let mut fields = line.split(',');
-        (fields.next() == Some(part))
-            .then(|| [0, 1, 2].map(|_| fields.next().unwrap().parse().unwrap()))
+        (fields.next() == Some(part)).then(|| {
+            let p = [0, 1, 2].map(|_| fields.next().unwrap().parse().unwrap());
+            (p, fields.nth(1).unwrap().parse().unwrap())
+        })
     });
     rows.collect()
 }

@@ -99,6 +99,8 @@ fn spec(format: Format, kind: Kind) -> DecoderSpec {
         probabilities: None,
         timestamp: None,
         dimensions: Vec::new(),
+        tags: Vec::new(),
+        label: None,
         max_payload_bytes: 4 << 20,
         max_classes: 10_000,
     }

@@ -9,7 +9,13 @@ use super::*;
 /// All that comes of a record.
 type Outcome = (
     Result<(), Rejection>,
-    (Vec<u64>, Vec<String>, Vec<String>),
+    (
+        Vec<u64>,
+        Vec<String>,
+        Vec<String>,
+        Vec<String>,
+        Option<String>,
+    ),
     Option<Millis>,
 );
 
@@ -22,8 +28,15 @@ fn outcome(read: ReadJson, spec: &DecoderSpec, payload: &[u8]) -> Outcome {
     };
     let result = Decoder::new(spec.clone()).decode_by(read, &record, &mut scratch);
     let bits = scratch.probabilities.iter().map(|p| p.to_bits()).collect();
+    let label = scratch.label().map(str::to_owned);
     let found = match result {
-        Ok(()) => (bits, scratch.class_names, scratch.dimensions),
+        Ok(()) => (
+            bits,
+            scratch.class_names,
+            scratch.dimensions,
+            scratch.tags,
+            label,
+        ),
         Err(_) => Default::default(),
     };
     (result, found, scratch.time_ms)
@@ -37,6 +50,7 @@ impl Scratch {
     fn sized(spec: &DecoderSpec) -> Self {
         Self {
             dimensions: vec![String::new(); spec.dimensions.len()],
+            tags: vec![String::new(); spec.tags.len()],
             ..Self::default()
         }
     }
@@ -68,6 +82,8 @@ fn specs() -> Vec<DecoderSpec> {
             probabilities: Some("/out/p/1".to_owned()),
             timestamp: Some("/v".to_owned()),
             dimensions: vec![dimension("/v")],
+            tags: vec![dimension("/v"), dimension("/out/p/0")],
+            label: Some(DimensionSource::Pointer("/v".to_owned())),
             ..bare()
         },
     ]
@@ -92,7 +108,7 @@ fn usual_documents_are_read_fast() {
         ),
         (
             spec(),
-            r#"{"out": {"p": [1e-7, 1.5E3]}, "v": 7.5, "ts": 1704164645.678}"#,
+            r#"{"out": {"p": [1e-7, 1.5E3]}, "v": 7.5, "ts": 1704164645.678, "y": 2}"#,
         ),
         (
             spec(),
@@ -132,6 +148,8 @@ fn doubts_are_left_to_the_simple_way() {
         (spec(), r#"{"out": {"p": [1]}, "ts": [5], "v": 1}"#),
         (spec(), r#"{"out": {"p": [1]}, "ts": true, "v": 1}"#),
         (spec(), r#"{"out": {"p": [1]}, "ts": "soon", "v": 1}"#),
+        (spec(), r#"{"out": {"p": [1]}, "ts": 5, "y": [1]}"#),
+        (spec(), r#"{"out": {"p": [1], "device": {}}, "ts": 5}"#),
     ] {
         assert!(!read_fast(&spec, payload.as_bytes()), "{payload}");
         same(&spec, payload.as_bytes());
@@ -142,8 +160,8 @@ fn doubts_are_left_to_the_simple_way() {
 fn any_cut_and_any_byte_of_a_document() {
     let long = format!("{}1", "0.0123456789012345678, ".repeat(2));
     let payload = format!(
-        r#"{{"ü": [{{"y": [-1.5e+9, "x y"]}}], "ts": 1704164645678, "v": "7",
-            "out": {{"p": [{long}, 5.25e-05], "country": "DE"}}, "probs": {{"a": 0.5, "b": 0.5}}}}"#
+        r#"{{"ü": [{{"y": [-1.5e+9, "x y"]}}], "ts": 1704164645678, "v": "7", "y": 1,
+            "out": {{"p": [{long}, 5.25e-05], "country": "DE", "device": 3.5}}, "probs": {{"a": 0.5, "b": 0.5}}}}"#
     );
     let payload = payload.as_bytes();
     for spec in &specs() {

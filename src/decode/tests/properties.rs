@@ -118,6 +118,8 @@ fn value() -> BoxedStrategy<String> {
             "p",
             "ts",
             "v",
+            "y",
+            "device",
             "country",
             "probs",
             "logits",
@@ -161,11 +163,22 @@ fn members(value: BoxedStrategy<String>) -> BoxedStrategy<Vec<String>> {
     };
     let ts = mostly(&["\"2024-01-02T03:04:05.678Z\"", "1704164645.678"]);
     let text = || mostly(&["\"DE\"", "7", "null"]);
-    ("(probs|logits|tokens|x)", p(), p(), text(), ts, text())
-        .prop_map(|(name, usual, p, country, ts, v)| {
+    let (y, device) = (mostly(&["\"cat\"", "1", "true"]), text());
+    (
+        "(probs|logits|tokens|x)",
+        p(),
+        p(),
+        text(),
+        ts,
+        text(),
+        y,
+        device,
+    )
+        .prop_map(|(name, usual, p, country, ts, v, y, device)| {
             vec![
                 format!("\"{name}\": {usual}"),
-                format!(r#""out": {{"p": {p}, "country": {country}}}"#),
+                format!(r#""out": {{"p": {p}, "country": {country}, "device": {device}}}"#),
+                format!("\"y\": {y}"),
                 format!("\"ts\": {ts}"),
                 format!("\"v\": {v}"),
             ]
@@ -231,9 +244,11 @@ proptest! {
             let (first, second) = (first.map_err(|r| r.reason), second.map_err(|r| r.reason));
             prop_assert_eq!(first, second);
             if first.is_ok() {
+                prop_assert_eq!(one.label(), other.label());
                 prop_assert_eq!(one.probabilities, other.probabilities);
                 prop_assert_eq!(one.class_names, other.class_names);
                 prop_assert_eq!(one.dimensions, other.dimensions);
+                prop_assert_eq!(one.tags, other.tags);
             }
             if first != Err(Reason::Malformed) {
                 prop_assert_eq!(one.time_ms, other.time_ms);

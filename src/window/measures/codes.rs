@@ -45,6 +45,18 @@ const CODES: &[Measure] = &[
     Measure::TokenPerplexity,
     Measure::TokenPerplexityMost,
     Measure::ResponseTokens,
+    Measure::Accuracy,
+    Measure::Brier,
+    Measure::CalibrationError,
+    Measure::CrossEntropy,
+    Measure::EstimatedAccuracy,
+    Measure::EstimatedAccuracyLeast,
+    Measure::EstimatedAccuracyMost,
+    Measure::LabelShift,
+    Measure::LabelShiftCondition,
+    Measure::Labelled,
+    Measure::SegmentInformation,
+    Measure::UnknownLabels,
 ];
 
 impl Serialize for Measure {

@@ -35,7 +35,20 @@ impl Measure {
             | Self::TokenPerplexity
             | Self::TokenPerplexityMost
             | Self::ResponseTokens => nature == Nature::Response,
-            Self::EffectiveClasses | Self::Perplexity => {
+            Self::EffectiveClasses
+            | Self::Perplexity
+            | Self::Accuracy
+            | Self::Brier
+            | Self::CalibrationError
+            | Self::CrossEntropy
+            | Self::EstimatedAccuracy
+            | Self::EstimatedAccuracyLeast
+            | Self::EstimatedAccuracyMost
+            | Self::LabelShift
+            | Self::LabelShiftCondition
+            | Self::Labelled
+            | Self::SegmentInformation
+            | Self::UnknownLabels => {
                 matches!(nature, Nature::Distribution | Nature::Ensemble)
             }
             Self::Confidence
@@ -99,6 +112,15 @@ pub(super) fn one(_: Extent) -> Option<f64> {
     Some(1.0)
 }
 
+pub(super) fn two(_: Extent) -> Option<f64> {
+    Some(2.0)
+}
+
+/// Of a label whose probability is taken as 1e-12.
+pub(super) fn most_surprise(_: Extent) -> Option<f64> {
+    Some(40.0)
+}
+
 pub(super) fn classes(extent: Extent) -> Option<f64> {
     extent.size.map(|size| size as f64)
 }
@@ -124,6 +146,7 @@ pub(super) fn root_of_labels(extent: Extent) -> Option<f64> {
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::Needs;
     use super::super::{Measures, Reference, contributions, measures};
     use super::*;
     use crate::observation::{Form, Response};
@@ -329,6 +352,8 @@ mod tests {
                 .iter()
                 .copied()
                 .filter(|m| m.is_of(nature) && !not_of_a_summary.contains(m))
+                // These records have neither labels nor tags.
+                .filter(|m| matches!(m.needs(), Needs::Window | Needs::Baseline))
                 .collect();
             prop_assert_eq!(values.0.keys().copied().collect::<Vec<_>>(), expected);
             for (measure, value) in &values.0 {

