@@ -13,6 +13,8 @@ use crate::evidence::state::{Channel, Reading, Watch};
 use crate::observation::{Millis, rfc3339};
 use crate::window::WindowSpec;
 
+const DAY_MS: f64 = 24.0 * 60.0 * 60.0 * 1000.0;
+
 /// One `[[models.NAME.alerts]]` table with `false_alarms`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Budget {
@@ -121,8 +123,9 @@ pub fn condition(reading: &Reading, line_nats: f64, class: Option<&str>, at_ms: 
     )
 }
 
-/// What the budget promises, in one true sentence.
-pub fn promise(budget: &Budget, sharers: u64, is_provisional: bool) -> String {
+/// What the budget promises, in one true sentence. `span_ms` is what the baseline covers: it cannot
+/// know what repeats more slowly.
+pub fn promise(budget: &Budget, sharers: u64, span_ms: Millis, is_provisional: bool) -> String {
     let over = match (budget.is_shared, sharers) {
         (true, 1) => " of all models".to_owned(),
         (true, sharers) => format!(" of all models, {sharers} streams together"),
@@ -130,14 +133,15 @@ pub fn promise(budget: &Budget, sharers: u64, is_provisional: bool) -> String {
         (false, sharers) => format!(" over {sharers} streams together"),
     };
     let text = &budget.allowance.text;
+    let days = number(span_ms as f64 / DAY_MS);
     let promise = format!(
         "false alarms of this rule: no more than {text}{over}, guaranteed for independent records, \
-         calibrated otherwise"
+         calibrated otherwise on the {days} days that the baseline has seen"
     );
     if is_provisional {
         promise
             + "; provisional: the baseline is shorter than a day or of under 200 panes, so that this \
-               does not hold yet"
+               may not hold"
     } else {
         promise
     }
@@ -244,9 +248,14 @@ mod tests {
         let promise = promise(
             &budget(Period::Windows(9), 1, Scope::Streams, false),
             3,
+            18 * 60 * 60 * 1000,
             true,
         );
         assert!(promise.contains("no more than 1 per 30d over 3 streams together, guaranteed for"));
+        assert!(
+            promise.contains("calibrated otherwise on the 0.75 days"),
+            "{promise}"
+        );
         assert!(promise.contains("provisional"));
     }
 }

@@ -63,8 +63,9 @@ pub struct Spread {
     pub sd: f64,
 }
 
-/// Least span, and least number of panes, of a baseline that is not provisional.
-const FIRM_SPAN_MS: Millis = 24 * 60 * 60 * 1000;
+/// Least span, and least number of panes, of a baseline that is not provisional. A day, nearly: the
+/// newest record of a day is a little before its end.
+const FIRM_SPAN_MS: Millis = 24 * 60 * 60 * 1000 / 1000 * 999;
 const FIRM_PANES: u64 = 200;
 
 impl Baseline {
@@ -85,5 +86,34 @@ impl Learnt {
         let span = self.summary.span();
         let span_ms = span.map_or(0, |(first, last)| last.saturating_sub(first));
         span_ms < FIRM_SPAN_MS || self.panes < FIRM_PANES
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DAY_MS: Millis = 24 * 60 * 60 * 1000;
+
+    /// Of two records, so far apart.
+    fn learnt(span_ms: Millis, panes: u64) -> Learnt {
+        let mut summary = Summary::new(2);
+        summary.add(&[0.5, 0.5], 0);
+        summary.add(&[0.5, 0.5], span_ms);
+        Learnt {
+            summary,
+            classes: vec!["no".to_owned(), "yes".to_owned()],
+            panes,
+            spread: BTreeMap::new(),
+            fit: None,
+        }
+    }
+
+    /// `learn = "24h"` ends before a record of the 25th hour.
+    #[test]
+    fn a_day_is_not_shorter_than_a_day_because_its_last_record_is_before_its_end() {
+        assert!(!learnt(DAY_MS - 10_000, 8640).is_provisional());
+        assert!(learnt(DAY_MS - 3_600_000, 8640).is_provisional());
+        assert!(learnt(DAY_MS - 10_000, 199).is_provisional());
     }
 }

@@ -203,7 +203,9 @@ impl StreamState {
                     measured.at_ms,
                 );
                 let provisional = yardstick.learnt().is_provisional();
-                let promise = budget::promise(budget, verdict.sharers, provisional);
+                let span = yardstick.summary().span();
+                let span_ms = span.map_or(0, |(first, last)| last.saturating_sub(first));
+                let promise = budget::promise(budget, verdict.sharers, span_ms, provisional);
                 let reading = &verdict.reading;
                 let channel = format!("{} {}", reading.channel.name(), reading.direction.name());
                 let facts = Facts {

@@ -72,15 +72,16 @@ impl Fit {
         let means = Means::new(log, total, seasonal);
         let features: Vec<usize> = features_of(&classes).collect();
         let variances: Vec<f64> = features.iter().map(|&f| means.variance(f)).collect();
+        let fitted = means.fitted(&log.units);
         let design_effects = (features.iter().zip(&variances))
-            .map(|(&feature, &variance)| means.design_effect(log, feature, variance))
+            .map(|(&feature, &variance)| means.design_effect(log, feature, variance, &fitted))
             .collect();
         Some(Self {
             panes: log.panes * panes_each,
             pane_records: total.records / (log.panes * panes_each) as f64,
             design_effects,
             variances,
-            blocks: blocks(log, &means, total.records, panes_each),
+            blocks: blocks(log, &means, panes_each),
             classes,
             season: log.season,
             buckets: seasonal.map(|_| log.buckets.clone()),
@@ -211,9 +212,51 @@ impl<'a> Means<'a> {
         (squares / records - explained).max(LEAST_VARIANCE)
     }
 
+    /// How much of what it is compared with a run of units is itself: its share of the records of the
+    /// baseline or, in a season, Σ r²/(r R) over buckets, for r of its r records of a bucket that has R in
+    /// all. The mean of a run is by that share nearer to its expectation than that of a fresh one
+    /// would be to the truth, and a fresh run is by as much further from it.
+    fn own_share(&self, units: &[Unit]) -> f64 {
+        let records: f64 = units.iter().map(|unit| unit.records).sum();
+        if self.season.is_none() {
+            return records / self.total.records;
+        }
+        let same_bucket = |a: &Unit, b: &Unit| self.bucket(a) == self.bucket(b);
+        let mut shares = vec![0.0; self.buckets.len()];
+        for stay in units.chunk_by(same_bucket) {
+            let of: f64 = stay.iter().map(|unit| unit.records).sum();
+            shares[self.bucket(&stay[0])] += of;
+        }
+        let part = |(of, bucket): (&f64, &Bucket)| of * of / bucket.records.max(*of);
+        let filled = shares.iter().zip(self.buckets).filter(|(of, _)| **of > 0.0);
+        filled.map(part).sum::<f64>() / records
+    }
+
+    fn bucket(&self, unit: &Unit) -> usize {
+        bucket(self.season, unit.start_ms)
+    }
+
+    /// By batch length, 1, 2, 4… units: how many means the batches' own were taken from, the sum of
+    /// their own shares. At least the one that there is without a season.
+    fn fitted(&self, units: &[Unit]) -> Vec<f64> {
+        if self.season.is_none() {
+            return Vec::new();
+        }
+        let of = |length: usize| {
+            let batches = units.chunks_exact(length);
+            let shares: f64 = batches.map(|batch| self.own_share(batch)).sum();
+            shares.max(1.0)
+        };
+        let lengths = (0..).map(|doublings| 1 << doublings);
+        lengths
+            .take_while(|length| (units.len() / length) as u64 >= MIN_BATCHES)
+            .map(of)
+            .collect()
+    }
+
     /// How much more the means of batches vary than those of independent records would, at the length
     /// where that is most; batch lengths double up to an eighth of the baseline.
-    fn design_effect(&self, log: &PaneLog, feature: usize, variance: f64) -> f64 {
+    fn design_effect(&self, log: &PaneLog, feature: usize, variance: f64, fitted: &[f64]) -> f64 {
         let residual = |unit: &Unit| {
             let expected = unit.records * self.at(feature, unit.start_ms);
             (unit.sums[feature] - expected, unit.records)
@@ -222,7 +265,7 @@ impl<'a> Means<'a> {
         let merged: Vec<f64> = log.merged.iter().map(|m| m.features[feature]).collect();
         let per_node = |level| width(log.level) / width(level);
         let parts: Vec<(u64, f64)> = (0..log.level).map(per_node).zip(merged).collect();
-        worst_ratio(&nodes, &parts, variance)
+        worst_ratio(&nodes, &parts, variance, fitted)
     }
 
     /// The whole of n·kl of the blocks of one length in a unit.
@@ -276,28 +319,32 @@ pub(super) fn mixture<'a>(
 
 /// The largest ratio of how batches vary to how they would if what they are made of were independent
 /// with this variance; at least 1. Each node is a sum that should be 0 and its weight; `parts` are the
-/// levels below the nodes: parts in a node, and their sum of squares about the nodes' means.
-fn worst_ratio(nodes: &[(f64, f64)], parts: &[(u64, f64)], variance: f64) -> f64 {
+/// levels below the nodes: parts in a node, and their sum of squares about the nodes' means; `fitted` by
+/// batch length how many means were fitted to the batches, one where it does not say.
+fn worst_ratio(nodes: &[(f64, f64)], parts: &[(u64, f64)], variance: f64, fitted: &[f64]) -> f64 {
     let variance = variance.max(1e-15);
     let mut worst = 1.0_f64;
-    let mut take = |squares: f64, batches: u64| {
+    let mut take = |squares: f64, batches: u64, doublings: usize| {
         if batches >= MIN_BATCHES {
-            worst = worst.max(squares / (batches - 1) as f64 / variance * bound(batches));
+            let fitted = fitted.get(doublings).copied().unwrap_or(1.0);
+            let freedom = (batches as f64 - fitted).max(1.0);
+            worst = worst.max(squares / freedom / variance * bound(batches));
         }
     };
     let mut squares: f64 = nodes.iter().map(|(sum, weight)| sum * sum / weight).sum();
     for &(per_node, taken) in parts.iter().rev() {
         squares += taken;
-        take(squares, per_node * nodes.len() as u64);
+        take(squares, per_node * nodes.len() as u64, 0);
     }
-    let mut length = 1;
+    let (mut length, mut doublings) = (1, 0);
     while (nodes.len() / length) as u64 >= MIN_BATCHES {
         let batches = nodes.chunks_exact(length).map(|batch| {
             let sum: f64 = batch.iter().map(|node| node.0).sum();
             sum * sum / batch.iter().map(|node| node.1).sum::<f64>()
         });
-        take(batches.sum(), (nodes.len() / length) as u64);
+        take(batches.sum(), (nodes.len() / length) as u64, doublings);
         length *= 2;
+        doublings += 1;
     }
     worst
 }
@@ -308,12 +355,14 @@ struct Moments {
     blocks: u64,
     /// Mean records in a block.
     records: f64,
+    /// [`Means::own_share`] of a block, in the mean.
+    own_share: f64,
     mean: f64,
     variance: f64,
     design_effect: f64,
 }
 
-fn blocks(log: &PaneLog, means: &Means<'_>, records: f64, panes_each: u64) -> Vec<BlockFit> {
+fn blocks(log: &PaneLog, means: &Means<'_>, panes_each: u64) -> Vec<BlockFit> {
     if means.total.classes().is_empty() {
         return Vec::new();
     }
@@ -323,7 +372,7 @@ fn blocks(log: &PaneLog, means: &Means<'_>, records: f64, panes_each: u64) -> Ve
         .map_while(|at| moments(log, means, at))
         .map(|moments| {
             // A block is part of its own baseline.
-            let correction = 1.0 / (1.0 - moments.records / records);
+            let correction = 1.0 / (1.0 - moments.own_share);
             Moments {
                 panes: moments.panes * panes_each,
                 mean: (moments.mean * correction).max(LEAST_KL),
@@ -345,7 +394,8 @@ fn blocks(log: &PaneLog, means: &Means<'_>, records: f64, panes_each: u64) -> Ve
             ..
         } = *moments;
         let shape = (mean * mean / variance).max(0.5);
-        let baseline = trace / records * quantile::gamma(1.0 - ALPHA / 2.0, shape);
+        let baseline =
+            trace / moments.records * moments.own_share * quantile::gamma(1.0 - ALPHA / 2.0, shape);
         let edge = mean + baseline + z * (variance * design_effect / moments.blocks as f64).sqrt();
         BlockFit {
             panes: moments.panes,
@@ -362,12 +412,13 @@ fn blocks(log: &PaneLog, means: &Means<'_>, records: f64, panes_each: u64) -> Ve
 fn moments(log: &PaneLog, means: &Means<'_>, at: usize) -> Option<Moments> {
     let (length, unit) = (block_length(at), width(log.level));
     // Nodes are blocks of units, or units of blocks; each is n·kl of its blocks, and their number.
-    let (nodes, parts, in_nodes) = if length >= unit {
-        let runs = log.units.chunks_exact((length / unit) as usize);
-        let runs: Vec<(f64, f64)> = runs.map(|run| means.run_kl(run)).collect();
+    let (nodes, parts, in_nodes, shares) = if length >= unit {
+        let chunks = log.units.chunks_exact((length / unit) as usize);
+        let runs: Vec<(f64, f64)> = chunks.clone().map(|run| means.run_kl(run)).collect();
         let in_nodes: f64 = runs.iter().map(|run| run.1).sum();
         let nodes: Vec<(f64, f64)> = runs.iter().map(|run| (run.0, 1.0)).collect();
-        (nodes, Vec::new(), in_nodes)
+        let shares: f64 = chunks.map(|run| means.own_share(run)).sum();
+        (nodes, Vec::new(), in_nodes, shares)
     } else {
         let blocks = (unit / length) as f64;
         let nodes = log
@@ -377,7 +428,9 @@ fn moments(log: &PaneLog, means: &Means<'_>, at: usize) -> Option<Moments> {
         let levels = (0..log.level).filter(|&level| width(level) >= length);
         let parts = levels.map(|level| (unit / width(level), log.merged[level].blocks[at]));
         let in_nodes = log.units.iter().map(|unit| unit.records).sum();
-        (nodes.collect::<Vec<_>>(), parts.collect(), in_nodes)
+        let share = |unit| means.own_share(std::slice::from_ref(unit));
+        let shares = log.units.iter().map(share).sum();
+        (nodes.collect::<Vec<_>>(), parts.collect(), in_nodes, shares)
     };
     let blocks = nodes.len() as f64 * nodes.first()?.1;
     if blocks < MIN_BLOCKS as f64 {
@@ -398,8 +451,9 @@ fn moments(log: &PaneLog, means: &Means<'_>, at: usize) -> Option<Moments> {
         panes: length,
         blocks: blocks as u64,
         records,
+        own_share: shares / blocks,
         mean: mean / records,
         variance: variance / (records * records),
-        design_effect: worst_ratio(&centred, &parts, variance),
+        design_effect: worst_ratio(&centred, &parts, variance, &[]),
     })
 }

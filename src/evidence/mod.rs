@@ -36,6 +36,8 @@ pub mod fit;
 pub mod log;
 mod power;
 mod quantile;
+#[cfg(test)]
+mod simulation;
 pub mod state;
 #[cfg(test)]
 mod tests;
