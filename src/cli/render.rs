@@ -76,6 +76,13 @@ pub fn window(event: &WindowEvent) -> String {
             number(*bits),
             dim(&format!("of {} bits", number(*budget_bits)))
         );
+        if event
+            .baseline
+            .as_ref()
+            .is_some_and(|baseline| baseline.provisional)
+        {
+            let _ = write!(line, " {}", dim("(provisional)"));
+        }
     }
     if let Some(share) = value(Measure::RejectedShare).filter(|&share| share > 0.0) {
         let _ = write!(line, "  rejected {}", percent(share));

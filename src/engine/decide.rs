@@ -159,10 +159,13 @@ impl Decide {
             self.merge_delta(delta);
         }
         for (cell, rejected) in batch.rejected {
-            self.state.counters.rejected += rejected;
+            self.state.counters.rejected += rejected.total();
             match cell.max(self.state.next) {
-                Some(cell) => self.state.open.entry(cell).or_default().rejected += rejected,
-                None => self.state.untimed_rejections += rejected,
+                Some(cell) => {
+                    let cell = self.state.open.entry(cell).or_default();
+                    cell.rejected.merge(&rejected);
+                }
+                None => self.state.untimed_rejections.merge(&rejected),
             }
         }
     }
@@ -256,6 +259,7 @@ impl Decide {
             records += pane.as_ref().map_or(0, |pane| pane.summary.records());
             panes.extend(pane.map(|pane| (key, pane)));
         }
+        let refused = opened.rejected.total() > 0;
         self.state
             .traffic
             .close(&self.spec.window, end_ms, records, opened.rejected);
@@ -264,7 +268,7 @@ impl Decide {
             let (pane, fresh) = (panes.remove(&key), fresh.remove(&key));
             self.close_stream(&key, pane, fresh, end_ms);
         }
-        if opened.rejected > 0 || whole.is_some() || self.is_one_stream() {
+        if refused || whole.is_some() || self.is_one_stream() {
             self.judge_rejections(whole, end_ms);
         }
         self.finish_learning(end_ms);
@@ -423,13 +427,13 @@ impl Decide {
         for (_, fresh) in fresh.iter().filter(like).filter(|_| !budgets.is_empty()) {
             Fresh::join(&mut together, Some(fresh.clone()));
         }
-        let rejected_share = self.state.traffic.rejected_share();
+        let traffic = &self.state.traffic;
         let key = StreamKey::whole();
         let yardstick = whole.yardstick(self.baseline.as_mut(), &key);
         let window = whole
             .sliding
             .close(&self.spec.window, end_ms, merged, &mut self.gone);
-        let measured = window.map(|w| Measured::new(&w, yardstick.as_deref(), rejected_share));
+        let measured = window.map(|w| Measured::new(&w, yardstick.as_deref(), Some(traffic)));
         // The whole is in history through its streams.
         self.gone.clear();
         let mut measured = measured?;
@@ -471,10 +475,7 @@ impl Decide {
         fresh: Option<Fresh>,
         end_ms: Millis,
     ) {
-        let rejected_share = self
-            .is_one_stream()
-            .then(|| self.state.traffic.rejected_share())
-            .flatten();
+        let traffic = self.is_one_stream().then_some(&self.state.traffic);
         let (voice, crowd) = (self.state.voice(end_ms), self.crowd());
         let Some(state) = self.state.streams.get_mut(key) else {
             return;
@@ -483,7 +484,7 @@ impl Decide {
         let window = state
             .sliding
             .close(&self.spec.window, end_ms, pane, &mut self.gone);
-        let measured = window.map(|w| Measured::new(&w, yardstick.as_deref(), rejected_share));
+        let measured = window.map(|w| Measured::new(&w, yardstick.as_deref(), traffic));
         for pane in self.gone.drain(..) {
             let full = state.gather(&self.spec, key, pane);
             let full = full.map(|entry| Output::History(Box::new(entry)));

@@ -14,11 +14,12 @@ use crate::alert::rule::{Rule, Subject};
 use crate::alert::state::{AlertState, Lines, Transition};
 use crate::alert::threshold;
 use crate::baseline::yardstick::Yardstick;
-use crate::observation::{Millis, StreamKey, rfc3339};
+use crate::observation::{Millis, Reason, StreamKey, rfc3339};
 use crate::summary::Summary;
 use crate::window::measures::{Measure, Measures, measures};
 use crate::window::segments::{explains_entropy, explains_outputs, segment_shifts};
 use crate::window::sliding::Window;
+use crate::window::traffic::Traffic;
 
 /// One rule's alert on one stream.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -46,20 +47,22 @@ pub struct Measured {
     pub classes: Vec<ClassShift>,
     /// The segment of the window's tags that most of a shift goes with, where one does.
     segments: Vec<SegmentShare>,
+    /// How many of the model's records were refused for which reason.
+    pub(super) rejections: Vec<(Reason, u64)>,
     /// Of rules with a budget, by rule.
     pub evidence: BTreeMap<String, EvidenceInfo>,
 }
 
 impl Measured {
-    /// Measures a window; `rejected_share` is given where the stream is all of the model.
+    /// Measures a window; `traffic` is given where the stream is all of the model.
     pub fn new(
         window: &Window<'_>,
         yardstick: Option<&Yardstick>,
-        rejected_share: Option<f64>,
+        traffic: Option<&Traffic>,
     ) -> Self {
         let mut values = measures(window.summary, yardstick.map(|y| &y.reference));
         values.insert(Measure::Late, window.late as f64);
-        if let Some(share) = rejected_share {
+        if let Some(share) = traffic.and_then(Traffic::rejected_share) {
             values.insert(Measure::RejectedShare, share);
         }
         Self {
@@ -78,6 +81,7 @@ impl Measured {
             length_ms: window.complete.then_some(window.end_ms - window.start_ms),
             measures: values,
             classes: yardstick.map_or(Vec::new(), |y| class_shifts(window.summary, y)),
+            rejections: traffic.map_or(Vec::new(), |traffic| traffic.refusals().counts()),
             segments: yardstick.map_or(Vec::new(), |y| segments(window.summary, y.summary())),
         }
     }
@@ -97,6 +101,7 @@ impl Measured {
             measures: values,
             classes: Vec::new(),
             segments: Vec::new(),
+            rejections: Vec::new(),
         }
     }
 
@@ -113,7 +118,7 @@ impl Measured {
             yardstick,
             classes: &self.classes,
             length_ms: self.length_ms,
-            rejections: &[],
+            rejections: &self.rejections,
             segments: &self.segments,
             ensemble: read(Measure::ExpectedEntropy)
                 .zip(read(Measure::Disagreement))

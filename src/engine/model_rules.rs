@@ -35,6 +35,7 @@ impl Decide {
         // The window may have closed before the rejections came that are judged with it.
         measured.measures.insert(Measure::RejectedShare, share);
         measured.records = self.state.traffic.total();
+        measured.rejections = self.state.traffic.refusals().counts();
         let voice = self.state.voice(end_ms);
         self.judge_model(Measure::RejectedShare, &measured, voice);
     }
@@ -94,19 +95,15 @@ impl Decide {
     }
 
     fn judge_standing_rejections(&mut self, now_ms: Millis) {
-        let waiting = |cell: &mut OpenCell| {
-            if cell.streams.is_empty() {
-                std::mem::take(&mut cell.rejected)
-            } else {
-                0
-            }
-        };
-        let rejected: u64 = std::mem::take(&mut self.state.untimed_rejections)
-            + self.state.open.values_mut().map(waiting).sum::<u64>();
+        let mut rejected = std::mem::take(&mut self.state.untimed_rejections);
+        let no_records = |cell: &&mut OpenCell| cell.streams.is_empty();
+        for cell in self.state.open.values_mut().filter(no_records) {
+            rejected.merge(&std::mem::take(&mut cell.rejected));
+        }
         self.state
             .open
-            .retain(|_, cell| !cell.streams.is_empty() || cell.rejected > 0);
-        if rejected == 0 {
+            .retain(|_, cell| !cell.streams.is_empty() || cell.rejected.total() > 0);
+        if rejected.total() == 0 {
             return;
         }
         let end_ms = self

@@ -11,6 +11,7 @@ use crate::observation::{Millis, can_be_time};
 use crate::summary::Summary;
 use crate::window::WindowSpec;
 use crate::window::sliding::Pane;
+use crate::window::traffic::Refusals;
 use crate::window::watermark::{Cell, PartitionTime};
 
 /// More than any counter reaches: far enough from 2^64 to add to.
@@ -27,18 +28,19 @@ pub fn check<'a>(
     all(times.filter_map(PartitionTime::newest_ms))?;
     window(&state.window)?;
     let counters = state.counters;
-    let waiting = state.open.values().map(|cell| cell.rejected);
+    let waiting = state.open.values().map(|cell| &cell.rejected);
+    let waiting = waiting.chain([&state.untimed_rejections]);
     let counts = [
         counters.records,
         counters.rejected,
         counters.late,
         counters.too_late,
         counters.windows,
-        state.untimed_rejections,
     ];
     let total = waiting
-        .chain(counts)
-        .try_fold(0, |sum: u64, count| sum.checked_add(count));
+        .map(Refusals::checked_total)
+        .chain(counts.map(Some))
+        .try_fold(0, |sum: u64, count| sum.checked_add(count?));
     if total.is_none_or(|sum| sum > MOST) {
         return Err("a count is beyond all counting");
     }
@@ -210,7 +212,7 @@ mod tests {
         let streams = [(StreamKey::whole(), open)].into();
         let cell = OpenCell {
             streams,
-            rejected: 0,
+            rejected: Refusals::default(),
         };
         state.open.insert(CELL, cell);
         let stream = StreamState::new(classes(2), CELL * 10_000, None);
@@ -234,7 +236,7 @@ mod tests {
             ("counter", |s| s.counters.rejected = u64::MAX),
             ("sum of counters", |s| {
                 s.counters.too_late = u64::MAX / 2;
-                s.untimed_rejections = u64::MAX / 2 + 2;
+                s.counters.late = u64::MAX / 2 + 2;
             }),
             ("uncounted records", |s| s.counters.records = 0),
             ("next cell", |s| s.next = Some(Cell::MAX)),

@@ -16,7 +16,7 @@ use crate::observation::{Millis, StreamKey};
 use crate::summary::Summary;
 use crate::window::WindowSpec;
 use crate::window::sliding::{Pane, Sliding};
-use crate::window::traffic::Traffic;
+use crate::window::traffic::{Refusals, Traffic};
 use crate::window::watermark::Cell;
 
 /// Everything that one model's decisions depend on; part of the checkpoint.
@@ -31,7 +31,7 @@ pub struct State {
     pub(super) whole: Option<StreamState>,
     pub(super) traffic: Traffic,
     /// Rejections from partitions that have given no time yet.
-    pub(super) untimed_rejections: u64,
+    pub(super) untimed_rejections: Refusals,
     /// Of the rules on `rejected_share` and `silence`.
     pub(super) model_alerts: Alerts,
     /// Alerts that fire on streams that have not been seen since a takeover.
@@ -80,7 +80,7 @@ pub(super) struct Settled {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct OpenCell {
     pub(super) streams: BTreeMap<StreamKey, OpenStream>,
-    pub(super) rejected: u64,
+    pub(super) rejected: Refusals,
 }
 
 /// One stream's records in an open cell.
@@ -133,7 +133,7 @@ impl State {
             streams: BTreeMap::new(),
             whole: None,
             traffic: Traffic::default(),
-            untimed_rejections: 0,
+            untimed_rejections: Refusals::default(),
             model_alerts: Alerts::new(),
             seeds: Seeds::new(),
             learning: learning.then(|| Learner::new(spec.window, spec.season)),

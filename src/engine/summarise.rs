@@ -16,6 +16,7 @@ use crate::decode::{Decoder, Record, Scratch};
 use crate::engine::spec::ModelSpec;
 use crate::observation::{Millis, Reason, Rejection, StreamKey};
 use crate::summary::{Label, Summary};
+use crate::window::traffic::Refusals;
 use crate::window::watermark::{Cell, PartitionTime, cell_of};
 
 /// A stream and its classes.
@@ -41,7 +42,7 @@ pub struct Delta {
 pub struct Batch {
     pub deltas: Vec<Delta>,
     /// Rejections by the cell they count in; none: their partition has given no time yet.
-    pub rejected: BTreeMap<Option<Cell>, u64>,
+    pub rejected: BTreeMap<Option<Cell>, Refusals>,
     /// Records older than every window that is still to come.
     pub too_late: u64,
 }
@@ -172,11 +173,12 @@ impl Summarise {
                 }
             }
         }
-        if added.is_err() {
+        if let Err(rejection) = &added {
             let time_ms = self.scratch.time_ms.or(partition.newest_ms());
             let cell = time_ms.map(|time| cell_of(time, self.spec.window.cell_ms()));
             let cell = cell.map(|cell| first_open.map_or(cell, |open| cell.max(open)));
-            *self.batch.rejected.entry(cell).or_default() += 1;
+            let refusals = self.batch.rejected.entry(cell).or_default();
+            refusals.add(rejection.reason);
         }
         added
     }

@@ -598,6 +598,8 @@ fn rejections_are_counted_in_their_window_and_raise_the_model_s_own_alert() {
         alert.map(|a| (a.value, a.measure.as_str())),
         Some((0.5, "rejected_share"))
     );
+    let said = alert.map(|alert| alert.diagnosis.summary.as_str()).unwrap();
+    assert!(said.contains("1 of 1 refused records: malformed"), "{said}");
 }
 
 #[test]
