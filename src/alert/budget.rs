@@ -7,7 +7,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::diagnosis::number;
+use super::diagnosis::{number, percent};
 use super::rule::{Comparison, Scope, Subject};
 use crate::evidence::state::{Channel, Reading, Watch};
 use crate::observation::{Millis, rfc3339};
@@ -104,22 +104,40 @@ impl Budget {
     }
 }
 
+/// The records that the evidence is about: since it began to rise.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Since<'a> {
+    pub start_ms: Millis,
+    pub records: u64,
+    /// Of the channel's mean, in the baseline and now: bits of entropy, or a class's probability.
+    pub moved: Option<(f64, f64)>,
+    /// The class, where the channel is one's probability.
+    pub class: Option<&'a str>,
+}
+
 /// What the rule saw, as one clause: `evidence of change 31,000 : 1, budget 8,640 : 1, …`.
-pub fn condition(reading: &Reading, line_nats: f64, class: Option<&str>, at_ms: Millis) -> String {
+pub fn condition(reading: &Reading, line_nats: f64, since: &Since<'_>) -> String {
     let direction = reading.direction.name();
-    let from = match (reading.channel, class) {
-        (Channel::Entropy, _) => format!("the entropy, which went {direction}"),
-        (Channel::Classes, Some(class)) => {
-            format!("the probability of {class}, which went {direction}")
+    let from = match (reading.channel, since.class, since.moved) {
+        (Channel::Entropy, _, Some((before, now))) => {
+            let (before, now) = (number(before), number(now));
+            format!("the entropy, which went {direction} ({before} → {now} bits)")
         }
-        (Channel::Classes, None) => format!("the probability of a class, which went {direction}"),
-        (Channel::Kl, _) => "the kl of its outputs from the baseline, which went up".to_owned(),
+        (Channel::Entropy, _, None) => format!("the entropy, which went {direction}"),
+        (Channel::Classes, Some(class), Some((before, now))) => format!(
+            "the probability of {class}, which went {direction} ({} → {})",
+            percent(before),
+            percent(now)
+        ),
+        (Channel::Classes, ..) => format!("the probability of a class, which went {direction}"),
+        (Channel::Kl, ..) => "the kl of its outputs from the baseline, which went up".to_owned(),
     };
     format!(
-        "evidence of change {}, budget {}, at {}; most of it from {from}",
+        "evidence of change {}, budget {}, from {} records since {}; most of it from {from}",
         odds(reading.nats),
         odds(line_nats),
-        rfc3339(at_ms)
+        since.records,
+        rfc3339(since.start_ms)
     )
 }
 
@@ -240,10 +258,18 @@ mod tests {
             channel: Channel::Classes,
             direction: Direction::Up,
             class: Some(1),
+            panes: 1,
         };
-        let said = condition(&reading, f64::ln(8640.0), Some("fraud"), 1_795_428_010_000);
-        let expected = "evidence of change 31,000 : 1, budget 8,640 : 1, at \
-                        2026-11-23T10:00:10.000Z; most of it from the probability of fraud, which went up";
+        let since = Since {
+            start_ms: 1_795_428_010_000,
+            records: 240,
+            moved: Some((0.166, 0.304)),
+            class: Some("fraud"),
+        };
+        let said = condition(&reading, f64::ln(8640.0), &since);
+        let expected = "evidence of change 31,000 : 1, budget 8,640 : 1, from 240 records since \
+                        2026-11-23T10:00:10.000Z; most of it from the probability of fraud, which went up \
+                        (16.6 % → 30.4 %)";
         assert_eq!(said, expected);
         let promise = promise(
             &budget(Period::Windows(9), 1, Scope::Streams, false),

@@ -19,7 +19,7 @@ use super::{Baseline, Learnt, Source, Spread};
 use crate::evidence::fit::Fit;
 use crate::evidence::log::{PaneLog, capacity};
 use crate::evidence::{PaneSums, Season};
-use crate::observation::{Millis, StreamKey, can_be_time};
+use crate::observation::{Millis, Nature, StreamKey, can_be_time};
 use crate::summary::{MOST_OPEN_SEGMENTS, Summary};
 use crate::window::WindowSpec;
 use crate::window::measures::{Measure, measures};
@@ -132,6 +132,15 @@ impl Learner {
         self.window == *window
             && self.started_ms.is_none_or(can_be_time)
             && self.lessons.values().all(lesson)
+    }
+
+    /// Whether it learns this season, and records like these.
+    pub fn is_for(&self, season: Option<Season>, nature: Nature) -> bool {
+        let like = |lesson: &Lesson| {
+            let found = lesson.summary.nature();
+            lesson.summary.records() == 0 || found.is_some_and(|found| found.is_like(nature))
+        };
+        self.season == season && self.lessons.values().all(like)
     }
 
     /// Takes the records of one stream in `[start_ms, …)`. A stream that is not the whole counts
@@ -249,7 +258,13 @@ impl Lesson {
 
     /// Takes a pane's sums into the log, once an entry of it is complete.
     fn gather(&mut self, grain: Grain, start_ms: Millis, pane: &Summary, capacity: usize) {
-        let Some(sums) = PaneSums::of(pane) else {
+        // Panes of another kind of records would not add up with those before.
+        let like = |sums: &PaneSums| {
+            let gathered = self.gathering.as_ref();
+            let length = sums.sums.len();
+            self.log.takes(length) && gathered.is_none_or(|(_, held)| held.sums.len() == length)
+        };
+        let Some(sums) = PaneSums::of(pane).filter(like) else {
             return;
         };
         if let Grain::Time { width_ms, .. } = grain {
@@ -303,7 +318,12 @@ impl Lesson {
         }
         let span_ms = self.summary.span().map_or(0, |(first, last)| last - first);
         let panes_each = match grain {
-            Grain::Time { panes, .. } => panes,
+            // A detector sees no panes without records: as many of a tile's as have some, were records
+            // to come independently.
+            Grain::Time { panes, .. } => {
+                let (panes, records) = (panes as f64, self.log.records_each() as f64);
+                (panes * -(-records / panes).exp_m1()).round() as u64
+            }
             Grain::Records { least } => self.log.records_each() / least.max(1),
         };
         let total = PaneSums::of(&self.summary);

@@ -85,7 +85,7 @@ impl Learnt {
     pub fn is_provisional(&self) -> bool {
         let span = self.summary.span();
         let span_ms = span.map_or(0, |(first, last)| last.saturating_sub(first));
-        span_ms < FIRM_SPAN_MS || self.panes < FIRM_PANES
+        span_ms < FIRM_SPAN_MS || self.fit.as_ref().map_or(self.panes, |fit| fit.panes) < FIRM_PANES
     }
 }
 

@@ -273,7 +273,9 @@ fn tell(spec: &ModelSpec, stored: &Stored, format: Format) -> Result<(), Failure
     };
     println!("{name} version {version}: {records} records{streams}");
     if !active {
-        println!("another version is active: klaxond baseline activate --version {version}");
+        println!(
+            "another version is active: klaxond baseline activate --config FILE --version {version}"
+        );
     } else if spec.baseline == BaselineSpec::None {
         eprintln!(
             "model {} has no baseline in its configuration: set baseline = {name:?}",
@@ -445,7 +447,7 @@ fn sketch_evidence(text: &mut String, evidence: &ShownEvidence) {
     );
     let _ = writeln!(
         text,
-        "  batches vary more than independent records would: entropy {} times, a class up to {}",
+        "  batches may vary more than independent records would: entropy up to {} times, a class up to {}",
         number(*entropy_design_effect),
         number(*greatest_class_design_effect)
     );
@@ -469,8 +471,8 @@ fn sketch_evidence(text: &mut String, evidence: &ShownEvidence) {
             let (name, bits) = (&sight.rule, number(sight.budget_bits));
             let _ = writeln!(
                 text,
-                "\nwhat {name} finds in half of the cases ({bits} bits of evidence; one stream with all of \
-                 this traffic)"
+                "\nthe smallest lasting shifts that {name} finds in half of the cases, of the class that is \
+                 easiest to see\n(at {bits} bits of evidence, where one stream has all of this traffic)"
             );
         }
         let _ = writeln!(
@@ -501,7 +503,7 @@ fn seen(sight: &ShownSight) -> String {
     ];
     let parts: Vec<String> = parts.into_iter().flatten().collect();
     if parts.is_empty() {
-        "nothing".to_owned()
+        "no lasting shift of one mean so soon".to_owned()
     } else {
         parts.join(", ")
     }

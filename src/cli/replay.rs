@@ -9,11 +9,13 @@ use serde::Serialize;
 
 use super::records::{self, Cadence};
 use super::{Failure, Format, baseline, render};
+use crate::app;
 use crate::baseline::Source;
 use crate::clock;
 use crate::config::duration;
 use crate::engine::output::Output;
 use crate::engine::review::UNCERTAIN;
+use crate::engine::spec::ModelSpec;
 use crate::observation::Millis;
 
 #[derive(Debug, clap::Args)]
@@ -51,8 +53,21 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         None => baseline::active(&config, spec)?,
     };
     let mut engine = records::engine(spec);
+    // Of the other models that share the budget of the defaults, at least one stream each.
+    let shares = |other: &&ModelSpec| other.budgets.iter().any(|budget| budget.is_shared);
+    let others = config.models.iter().filter(|other| other.name != spec.name);
+    engine.set_outside(others.filter(shares).count() as u64);
+    if baseline.is_none()
+        && let Some(lacking) = app::lacking(spec)
+    {
+        tracing::warn!("{lacking}");
+    }
     engine.set_baseline(&spec.name, baseline.map(Arc::new));
-    let mut out = BufWriter::new(io::stdout().lock());
+    let stdout: Box<dyn Write> = match args.output {
+        Format::Json => Box::new(io::stdout().lock()),
+        Format::Text => Box::new(anstream::stdout().lock()),
+    };
+    let mut out = BufWriter::new(stdout);
     records::feed(
         &mut engine,
         spec,
@@ -67,6 +82,17 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         },
     )?;
     out.flush()?;
+    let dropped = engine
+        .status(clock::now_ms())
+        .models
+        .first()
+        .map(|m| m.counters.too_late);
+    if let Some(records) = dropped.filter(|&records| records > 0) {
+        tracing::warn!(
+            records,
+            "records were dropped: older than every window that was still to come when they were read"
+        );
+    }
     Ok(())
 }
 

@@ -2,11 +2,12 @@
 
 use super::duration;
 use super::reader::{Reader, nearest};
-use super::rule::{Context, scope_of_streams, severity};
+use super::rule::{self, Context, scope_of_streams, severity};
 use crate::alert::budget::{Allowance, Budget, Period};
 use crate::alert::rule::Scope;
 use crate::engine::spec::BaselineSpec;
 use crate::evidence::state::Watch;
+use crate::observation::Nature;
 use crate::window::WindowSpec;
 
 /// A budget of fewer panes an alarm is not worth having: it would alarm all the time.
@@ -68,7 +69,7 @@ pub fn read(table: Reader<'_>, name: Option<String>, context: &Context<'_>) -> O
             period: Period::Windows(1),
             text: String::new(),
         }),
-        watch: watch(&table).unwrap_or(Watch::ALL),
+        watch: watch(&table, context).unwrap_or(Watch::ALL),
         keep_firing_ms: table.duration("keep_firing").unwrap_or(0),
         severity: severity(&table),
         scope: scope_of_streams(&table),
@@ -78,8 +79,7 @@ pub fn read(table: Reader<'_>, name: Option<String>, context: &Context<'_>) -> O
         judge(&table, "false_alarms", allowance, context);
     }
     if *context.baseline == Some(BaselineSpec::None) {
-        let why = "can never fire: it needs a baseline, and the model has none";
-        table.problem("", why);
+        table.problem("", rule::NO_BASELINE);
     }
     table.finish();
     (name.is_some() && allowance.is_some()).then_some(budget)
@@ -115,7 +115,7 @@ pub fn shared(
     })
 }
 
-fn watch(table: &Reader<'_>) -> Option<Watch> {
+fn watch(table: &Reader<'_>, context: &Context<'_>) -> Option<Watch> {
     let names = table.strings("watch")?;
     let mut watch = Watch {
         entropy: false,
@@ -139,6 +139,11 @@ fn watch(table: &Reader<'_>) -> Option<Watch> {
     }
     if names.is_empty() {
         table.problem("watch", "is empty");
+    } else if context.extent.nature == Nature::Response && !watch.entropy {
+        table.problem(
+            "watch",
+            "can never fire: tokens have no classes; watch the entropy",
+        );
     }
     Some(watch)
 }

@@ -118,6 +118,14 @@ pub fn read(table: Reader<'_>, name: &str, defaults: &Defaults) -> Option<ModelS
     let baseline = baseline(&table);
     let seasons = [Season::Daily, Season::Weekly].map(|season| (season.name(), season));
     let season = table.one_of("season", &seasons);
+    if let (Some(season), Some(BaselineSpec::Learn { duration_ms })) = (season, &baseline)
+        && *duration_ms < Season::LEAST_CYCLES * season.cycle_ms()
+    {
+        let (learn, needed) = (*duration_ms, Season::LEAST_CYCLES * season.cycle_ms());
+        let (learn, needed) = (duration::display(learn), duration::display(needed));
+        let why = format!("does nothing: the baseline is learnt in {learn}, and it needs {needed}");
+        table.warning("season", why);
+    }
     let context = rule::Context {
         extent: extent(decoder.as_ref(), classes.as_deref()),
         baseline: &baseline,
@@ -245,6 +253,7 @@ fn extent(decoder: Option<&DecoderSpec>, classes: Option<&[String]>) -> Extent {
     let kind = decoder.map_or(Kind::Probabilities, |decoder| decoder.kind);
     let size = match kind {
         Kind::TopK { vocabulary, .. } => Some(vocabulary as usize),
+        Kind::Binary => Some(2),
         _ => classes.map(<[String]>::len),
     };
     let nature = kind.nature();

@@ -18,6 +18,10 @@ const OWN_RULES: [(Measure, &str, f64, &str); 2] = [
     (Measure::LostRecords, "lost", 0.0, "critical"),
 ];
 
+/// Why a rule against the baseline cannot be.
+pub const NO_BASELINE: &str = "can never fire: it needs a baseline, and the model has none: \
+                               baseline = { learn = \"24h\" }, or the name of a stored one";
+
 const DEFAULT_MIN_RECORDS: u64 = 50;
 
 /// What rules are judged against.
@@ -105,6 +109,10 @@ fn own_rule(measure: Measure, name: String, above: f64, severity: &str) -> Rule 
 
 fn read(table: Reader<'_>, context: &Context<'_>) -> Option<Rule> {
     let name = table.string("name");
+    if table.has("watch") {
+        table.value("watch");
+        table.problem("watch", "stands beside false_alarms alone");
+    }
     let measure = measure(&table);
     let sides = [("above", Comparison::Above), ("below", Comparison::Below)];
     let given: Vec<_> = sides.iter().filter(|(key, _)| table.has(key)).collect();
@@ -274,8 +282,7 @@ fn judge(table: &Reader<'_>, rule: &Rule, context: &Context<'_>) {
         || relative(rule.threshold)
         || rule.clear.is_some_and(relative);
     if needs_baseline && *context.baseline == Some(BaselineSpec::None) {
-        let why = "can never fire: it needs a baseline, and the model has none";
-        table.problem("", why);
+        table.problem("", NO_BASELINE);
     }
     judge_needs(table, rule.measure, context);
     if !clear_is_behind(rule) {

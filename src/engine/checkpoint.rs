@@ -204,6 +204,9 @@ fn note(model: &str, lost: Lost) -> String {
         Lost::Stream(stream) => {
             format!("stream {stream} of model {model} does not fit the configuration: dropped")
         }
+        Lost::Learning => {
+            format!("model {model} has another kind or season: it learns its baseline anew")
+        }
         Lost::Rule(rule) => format!("rule {rule} of model {model} is gone: its alerts end"),
     }
 }

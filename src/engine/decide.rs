@@ -40,8 +40,8 @@ pub struct Decide {
     pub(super) spec: Arc<ModelSpec>,
     pub(super) state: State,
     pub(super) baseline: Option<Yardsticks>,
-    /// Streams of all models that share one budget of false alarms.
-    fleet: u64,
+    /// Streams of the other models that share one budget of false alarms with this one.
+    others: u64,
     pub(super) outputs: Vec<Output>,
     pub(super) forgotten: Vec<StreamKey>,
     // scratch
@@ -54,7 +54,7 @@ impl Decide {
             state: State::new(&spec),
             spec,
             baseline: None,
-            fleet: 1,
+            others: 0,
             outputs: Vec::new(),
             forgotten: Vec::new(),
             gone: Vec::new(),
@@ -140,15 +140,15 @@ impl Decide {
         }
     }
 
-    /// Streams that share it: those of all models.
-    pub fn set_fleet(&mut self, streams: u64) {
-        self.fleet = streams;
+    /// Streams that share it: those of the other models.
+    pub fn set_others(&mut self, streams: u64) {
+        self.others = streams;
     }
 
     fn crowd(&self) -> Crowd {
         Crowd {
             model: self.state.streams.len() as u64,
-            fleet: self.fleet,
+            fleet: self.others + self.state.streams.len() as u64,
         }
     }
 
@@ -464,6 +464,8 @@ impl Decide {
             let said = whole.judge(&weighing, &key, verdict, &measured);
             self.outputs.extend(said);
         }
+        let ended = whole.end_unweighed(&weighing, &key, &budgets, end_ms);
+        self.outputs.extend(ended);
         whole.view.latest = Some(Arc::new(measured.clone()));
         Some(measured)
     }
@@ -526,6 +528,8 @@ impl Decide {
             let said = state.judge(&weighing, key, verdict, &measured);
             self.outputs.extend(said);
         }
+        let ended = state.end_unweighed(&weighing, key, &budgets, end_ms);
+        self.outputs.extend(ended);
         state.view.latest = Some(Arc::new(measured));
     }
 

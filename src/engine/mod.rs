@@ -87,6 +87,7 @@ pub struct Engine {
     partitions: Vec<Partition>,
     outbox: Outbox,
     outputs: Vec<Output>,
+    outside: u64,
 }
 
 /// One input partition.
@@ -147,6 +148,7 @@ impl Engine {
             partitions: Vec::new(),
             outbox: Outbox::default(),
             outputs: Vec::new(),
+            outside: 0,
         }
     }
 
@@ -362,12 +364,20 @@ impl Engine {
         }
     }
 
-    /// Tells every model how many streams share the budget of false alarms in `[defaults]`.
+    /// Tells every model how many streams of others share the budget of false alarms in `[defaults]`
+    /// with it: the one number of a model's decisions that comes from outside, and the only one that
+    /// depends on how far the others have come when it decides.
     fn count_fleet(&mut self) {
-        let streams = self.models.iter().map(|model| model.decide.sharers()).sum();
-        for model in &mut self.models {
-            model.decide.set_fleet(streams);
+        let sharers: Vec<u64> = self.models.iter().map(|m| m.decide.sharers()).collect();
+        let all = sharers.iter().sum::<u64>() + self.outside;
+        for (model, own) in self.models.iter_mut().zip(sharers) {
+            model.decide.set_others(all - own);
         }
+    }
+
+    /// So many streams that this engine does not have share the budget in `[defaults]` too.
+    pub fn set_outside(&mut self, streams: u64) {
+        self.outside = streams;
     }
 
     /// The input has ended: closes the pane of the newest record of each model.

@@ -11,6 +11,7 @@ use super::state::{State, StreamState};
 use crate::alert::budget::Budget;
 use crate::alert::rule::{Rule, Subject};
 use crate::alert::state::AlertState;
+use crate::baseline::learner::Learner;
 use crate::observation::{Millis, StreamKey};
 use crate::summary::Summary;
 
@@ -23,6 +24,7 @@ pub enum Lost {
     Windows,
     Stream(StreamKey),
     Rule(String),
+    Learning,
 }
 
 impl Decide {
@@ -73,9 +75,28 @@ impl Decide {
             }
             lost.push(Lost::Stream(key));
         }
-        before
-            .whole
-            .take_if(|whole| spec.classes.as_ref().is_some_and(|c| *c != whole.classes));
+        let key = StreamKey::whole();
+        let unfit = |whole: &mut StreamState| {
+            spec.decoder.dimensions.is_empty() || !stream_fits(&spec, whole)
+        };
+        if let Some(mut whole) = before.whole.take_if(unfit) {
+            let why = "ends because the model's kind, dimensions or classes were changed";
+            for subject in spec.subjects() {
+                if let Some(alert) = whole.alerts.get_mut(subject.rule) {
+                    ended.extend(judge::end(&spec.name, subject, &key, alert, at_ms, why));
+                }
+            }
+            lost.push(Lost::Stream(key));
+        }
+        let nature = spec.decoder.kind.nature();
+        if before
+            .learning
+            .as_ref()
+            .is_some_and(|learner| !learner.is_for(spec.season, nature))
+        {
+            before.learning = Some(Learner::new(spec.window, spec.season));
+            lost.push(Lost::Learning);
+        }
         self.state = before;
         self.outputs.extend(ended);
         lost
@@ -139,6 +160,9 @@ impl State {
         why: &str,
     ) -> Vec<Output> {
         let whole = StreamKey::whole();
+        for stream in self.streams.values_mut().chain(&mut self.whole) {
+            stream.evidence.remove(subject.rule);
+        }
         let of_streams = self.streams.iter_mut().map(|(key, s)| (key, &mut s.alerts));
         let of_whole = self.whole.iter_mut().map(|s| (&whole, &mut s.alerts));
         let of_model = [(&whole, &mut self.model_alerts)];
@@ -178,6 +202,12 @@ fn alike(now: &Budget, before: &Budget) -> bool {
 
 fn fits(spec: &ModelSpec, key: &StreamKey, stream: &StreamState) -> bool {
     let dimensions = spec.decoder.dimensions.iter().map(|(name, _)| name);
+    let key_fits = *key == StreamKey::overflow() || key.0.keys().eq(dimensions);
+    key_fits && stream_fits(spec, stream)
+}
+
+/// Whether the stream's classes and records are such as the model has.
+fn stream_fits(spec: &ModelSpec, stream: &StreamState) -> bool {
     let classes_fit = spec
         .classes
         .as_ref()
@@ -188,5 +218,5 @@ fn fits(spec: &ModelSpec, key: &StreamKey, stream: &StreamState) -> bool {
     let kind_fits = summaries
         .map(Summary::nature)
         .all(|found| found.is_some_and(|found| found.is_like(nature)));
-    classes_fit && kind_fits && (*key == StreamKey::overflow() || key.0.keys().eq(dimensions))
+    classes_fit && kind_fits
 }

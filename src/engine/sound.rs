@@ -6,6 +6,7 @@
 //! a state is read; one that is wrong is no checkpoint, and is rebuilt from Kafka.
 
 use super::state::{OpenStream, State, StreamState};
+use super::weigh::Weighed;
 use crate::alert::state::AlertState;
 use crate::observation::{Millis, can_be_time};
 use crate::summary::Summary;
@@ -140,6 +141,9 @@ fn stream(state: &State, stream: &StreamState) -> Result<(), Fault> {
     fit(classes, panes().map(|pane| &pane.summary))?;
     panes().try_for_each(|pane| self::pane(state, pane))?;
     all(stream.sliding.first_ms().into_iter())?;
+    if !stream.evidence.values().all(Weighed::is_sound) {
+        return Err("evidence is beyond all counting");
+    }
     let alerts = stream.alerts.values().flat_map(|a| alert_times(&a.state));
     all(alerts)
 }

@@ -7,7 +7,8 @@
 //! distributed; the likelihood ratio of a gamma distribution whose mean is 1 + κ times as great has mean
 //! 1. Tempering divides the logarithm by the design effect.
 
-use super::fit::{BlockFit, Fit, Shares, features_of, mixture};
+use super::fit::{BlockFit, Fit, LEAST_MEAN, Shares, features_of, mixture};
+use super::state::Watch;
 use super::{ALPHA, Bucket, PaneSums, Season, bucket, dot, log_shares, negative_entropy, quantile};
 use crate::observation::Millis;
 
@@ -52,6 +53,8 @@ pub struct Detector {
     /// By bucket of the season; one without.
     places: Vec<Place>,
     blocks: Vec<BlockFit>,
+    /// Of the sums and squares of panes.
+    lengths: (usize, usize),
     /// Half the width of a band, in standard errors.
     z: f64,
 }
@@ -121,6 +124,7 @@ impl Detector {
             season: fit.buckets.is_some().then_some(fit.season).flatten(),
             places,
             blocks: fit.blocks.clone(),
+            lengths: (total.sums.len(), total.squares.len()),
         })
     }
 
@@ -134,11 +138,9 @@ impl Detector {
         self.features[feature].at.checked_sub(1)
     }
 
-    /// The baseline's mean of a feature, over all of it where there is a season.
-    pub fn mean(&self, feature: usize) -> f64 {
-        let records: f64 = self.places.iter().map(|place| place.records).sum();
-        let of = |place: &Place| place.means[feature] * place.records / records;
-        self.places.iter().map(of).sum()
+    /// The baseline's mean of a feature in a bucket of the season.
+    pub fn mean(&self, feature: usize, place: usize) -> f64 {
+        self.places[place].means[feature]
     }
 
     pub fn variance(&self, feature: usize) -> f64 {
@@ -149,20 +151,20 @@ impl Detector {
         self.features[feature].design_effect
     }
 
-    /// Where the feature is in [`PaneSums`], and how many there are.
-    pub(super) fn place_of(&self, feature: usize) -> usize {
+    /// Where the feature is in the sums of [`PaneSums`], and how many those are.
+    pub(super) fn at(&self, feature: usize) -> usize {
         self.features[feature].at
     }
 
-    pub(super) fn places_of_sums(&self) -> usize {
-        self.places[0].log_shares.len() + 1
+    pub(super) fn sums(&self) -> usize {
+        self.lengths.0
     }
 
     pub fn blocks(&self) -> &[BlockFit] {
         &self.blocks
     }
 
-    pub(super) fn buckets(&self) -> usize {
+    pub fn buckets(&self) -> usize {
         self.places.len()
     }
 
@@ -213,7 +215,7 @@ impl Detector {
             ..
         } = self.features[feature];
         let place = &self.places[place];
-        let mean = place.means[feature].max(1e-7);
+        let mean = place.means[feature].max(LEAST_MEAN);
         let error = variance * design_effect * (1.0 / place.records + per_record);
         let half = self.z * error.sqrt();
         let high = (mean + half).clamp(LEAST_EDGE, 1.0 - LEAST_EDGE);
@@ -254,15 +256,9 @@ impl Detector {
         negative - own
     }
 
-    /// Whether the means of a window lie where the baseline's own would. `places` says how many of its
-    /// records are of which bucket.
-    pub fn is_calm(
-        &self,
-        window: &PaneSums,
-        places: &[(usize, f64)],
-        entropy: bool,
-        classes: bool,
-    ) -> bool {
+    /// Whether the means of a window lie where the baseline's own would; for the kl, those of the
+    /// classes. `places` says how many of its records are of which bucket.
+    pub fn is_calm(&self, window: &PaneSums, places: &[(usize, f64)], watch: Watch) -> bool {
         let inside = |feature: usize| {
             let (mut low, mut high) = (0.0, 0.0);
             for &(place, records) in places {
@@ -273,8 +269,13 @@ impl Detector {
             let mean = window.sums[self.features[feature].at] / window.records;
             (low..=high).contains(&mean)
         };
-        let watched = |feature: &usize| if *feature == 0 { entropy } else { classes };
+        let watched = |feature: &usize| watch.has(*feature) || *feature > 0 && watch.kl;
         (0..self.features.len()).filter(watched).all(inside)
+    }
+
+    /// Whether panes with these sums are of such records as it was fitted to.
+    pub fn weighs(&self, pane: &PaneSums) -> bool {
+        (pane.sums.len(), pane.squares.len()) == self.lengths
     }
 
     /// How many of a window's records are of which bucket, from the starts of its panes.

@@ -12,7 +12,7 @@ use crate::observation::Millis;
 
 /// Below these, a mean, a variance of features, and the mean and variance of blocks' kl are taken to be
 /// rounding.
-const LEAST_MEAN: f64 = 1e-7;
+pub(super) const LEAST_MEAN: f64 = 1e-7;
 const LEAST_VARIANCE: f64 = 1e-12;
 const LEAST_KL: f64 = 1e-12;
 

@@ -124,6 +124,12 @@ impl PaneLog {
         }
     }
 
+    /// Whether panes with so many sums are like those before.
+    pub fn takes(&self, sums: usize) -> bool {
+        let mut filled = self.buckets.iter().filter(|bucket| !bucket.sums.is_empty());
+        filled.all(|bucket| bucket.sums.len() == sums)
+    }
+
     pub fn season(&self) -> Option<Season> {
         self.season
     }
@@ -148,10 +154,8 @@ impl PaneLog {
         let waiting = |(level, units): (usize, &Vec<Unit>)| {
             units.len() < factor(level) && units.iter().all(|one| unit(one, level))
         };
-        // What was merged has no length before something was.
         let merged = |(level, merged): (usize, &Merged)| {
-            (merged.features.len() == features && merged.blocks.len() == lengths_within(level))
-                || (merged.features.is_empty() && merged.blocks.is_empty() && self.units.is_empty())
+            merged.features.len() == features && merged.blocks.len() == lengths_within(level)
         };
         self.level <= LEVELS
             && self.panes < 1 << 62

@@ -13,8 +13,9 @@ use super::{PaneSums, state};
 const PRECISION: f64 = 1e-4;
 
 impl Detector {
-    /// The smallest shift of a feature's mean in a direction that is found within so many panes of so
-    /// many records each, at a line of ln c; none where even the greatest is not.
+    /// The smallest shift of a feature's mean in a direction that is found, at every hour of the season,
+    /// within so many panes of so many records each, at a line of ln c; none where even the greatest is
+    /// not.
     pub fn smallest_shift(
         &self,
         feature: usize,
@@ -22,48 +23,61 @@ impl Detector {
         panes: u64,
         records: f64,
         line_nats: f64,
+        watch: Watch,
     ) -> Option<f64> {
-        let share = state::feature_share(self, feature, Watch::ALL)?;
+        let share = state::feature_share(self, feature, watch)?;
         // Of the bets, one does most of the work.
-        let needed = line_nats - (share / FEATURE_BETS as f64).ln();
-        let room = match direction {
-            Direction::Up => 1.0 - self.mean(feature),
-            Direction::Down => self.mean(feature),
-        };
-        let finds = |shift: f64| {
-            let growth = self.growth(feature, direction, shift, records);
-            panes as f64 * growth >= needed
-        };
-        if !finds(room) {
-            return None;
-        }
-        let (mut least, mut most) = (0.0, room);
-        while most - least > PRECISION * room {
-            let middle = f64::midpoint(least, most);
-            if finds(middle) {
-                most = middle;
-            } else {
-                least = middle;
-            }
-        }
-        Some(most)
+        let needed = (line_nats - (share / FEATURE_BETS as f64).ln()) / panes as f64;
+        let everywhere = (0..self.buckets()).map(|place| {
+            let grows = |shift| self.growth(feature, direction, place, shift, records) >= needed;
+            let room = match direction {
+                Direction::Up => 1.0 - self.mean(feature, place),
+                Direction::Down => self.mean(feature, place),
+            };
+            least(room, grows)
+        });
+        everywhere.reduce(|a, b| Some(a?.max(b?))).flatten()
     }
 
     /// The mean increment of the best bet on a pane of so many records under a shift.
-    fn growth(&self, feature: usize, direction: Direction, shift: f64, records: f64) -> f64 {
+    fn growth(
+        &self,
+        feature: usize,
+        direction: Direction,
+        place: usize,
+        shift: f64,
+        records: f64,
+    ) -> f64 {
         let mean = match direction {
-            Direction::Up => self.mean(feature) + shift,
-            Direction::Down => self.mean(feature) - shift,
+            Direction::Up => self.mean(feature, place) + shift,
+            Direction::Down => self.mean(feature, place) - shift,
         };
         let mut pane = PaneSums {
             records,
-            sums: vec![0.0; self.places_of_sums()],
-            squares: vec![0.0; self.places_of_sums()],
+            sums: vec![0.0; self.sums()],
+            squares: vec![0.0; self.sums()],
         };
-        let at = self.place_of(feature);
+        let at = self.at(feature);
         pane.sums[at] = records * mean;
         pane.squares[at] = records * (self.variance(feature) + mean * mean);
-        let increments = self.feature_increments(feature, direction, 0, &pane);
+        let increments = self.feature_increments(feature, direction, place, &pane);
         increments.into_iter().fold(f64::NEG_INFINITY, f64::max)
     }
+}
+
+/// The least number up to `most` from which on `holds` does; none where it does not even there.
+fn least(most: f64, holds: impl Fn(f64) -> bool) -> Option<f64> {
+    if !holds(most) {
+        return None;
+    }
+    let (mut least, mut found) = (0.0, most);
+    while found - least > PRECISION * most {
+        let middle = f64::midpoint(least, found);
+        if holds(middle) {
+            found = middle;
+        } else {
+            least = middle;
+        }
+    }
+    Some(found)
 }

@@ -16,6 +16,15 @@ pub struct Watch {
 }
 
 impl Watch {
+    /// Whether bets on a feature are looked at.
+    pub fn has(self, feature: usize) -> bool {
+        if feature == 0 {
+            self.entropy
+        } else {
+            self.classes
+        }
+    }
+
     pub const ALL: Self = Self {
         entropy: true,
         classes: true,
@@ -119,6 +128,8 @@ pub struct Reading {
     pub direction: Direction,
     /// Of the classes' channel: which.
     pub class: Option<usize>,
+    /// Panes that are weighed at once: in a block, of the kl's channel; else one.
+    pub panes: u64,
 }
 
 impl Evidence {
@@ -138,23 +149,19 @@ impl Evidence {
 
     /// Whether it can go on under the detector.
     pub fn fits(&self, detector: &Detector) -> bool {
-        let classes = detector.places_of_sums() - 1;
+        let is_bet = |bet: &f64| !bet.is_nan() && *bet < f64::INFINITY;
+        let classes = detector.sums() - 1;
         let block = |(block, fit): (&Block, &BlockFit)| {
             block.panes < fit.panes
                 && (block.classes.is_empty() || block.classes.len() == classes)
-                && block.bets.iter().all(|bet| !bet.is_nan())
+                && block.bets.iter().all(is_bet)
                 && block
                     .places
                     .iter()
                     .all(|&(place, _)| place < detector.buckets())
         };
         self.features.len() == detector.features()
-            && self
-                .features
-                .iter()
-                .flatten()
-                .flatten()
-                .all(|bet| !bet.is_nan())
+            && self.features.iter().flatten().flatten().all(is_bet)
             && self.blocks.len() == detector.blocks().len()
             && self.blocks.iter().zip(detector.blocks()).all(block)
     }
@@ -163,12 +170,7 @@ impl Evidence {
     pub fn step(&mut self, detector: &Detector, watch: Watch, start_ms: Millis, pane: &PaneSums) {
         let place = detector.place(start_ms);
         for (feature, bets) in self.features.iter_mut().enumerate() {
-            let watched = if feature == 0 {
-                watch.entropy
-            } else {
-                watch.classes
-            };
-            if !watched {
+            if !watch.has(feature) {
                 continue;
             }
             for (direction, bets) in Direction::BOTH.into_iter().zip(bets) {
@@ -194,13 +196,14 @@ impl Evidence {
         }
     }
 
-    /// After an alarm: everything is to be shown anew. Blocks go on filling.
+    /// After an alarm: everything is to be shown anew, by panes that are still to come.
     pub fn restart(&mut self) {
         for bets in self.features.iter_mut().flatten() {
             bets.fill(f64::NEG_INFINITY);
         }
         for block in &mut self.blocks {
             block.bets.fill(f64::NEG_INFINITY);
+            block.empty();
         }
     }
 
@@ -209,7 +212,7 @@ impl Evidence {
         let classes = self.features.len().saturating_sub(1);
         let mut sum = LogSum::default();
         let mut most: Option<Reading> = None;
-        let mut count = |nats: f64, channel, direction, class| {
+        let mut count = |nats: f64, channel, direction, class, panes| {
             sum.add(nats);
             if most.is_none_or(|most| nats > most.nats) {
                 most = Some(Reading {
@@ -217,6 +220,7 @@ impl Evidence {
                     channel,
                     direction,
                     class,
+                    panes,
                 });
             }
         };
@@ -224,8 +228,9 @@ impl Evidence {
             match channel {
                 Channel::Kl => {
                     let each = (weight / (self.blocks.len() * BLOCK_BETS) as f64).ln();
-                    for block in &self.blocks {
-                        count(LogSum::of(&block.bets) + each, channel, Direction::Up, None);
+                    for (block, fit) in self.blocks.iter().zip(detector.blocks()) {
+                        let nats = LogSum::of(&block.bets) + each;
+                        count(nats, channel, Direction::Up, None, fit.panes);
                     }
                 }
                 Channel::Entropy | Channel::Classes => {
@@ -241,7 +246,7 @@ impl Evidence {
                         for (direction, bets) in
                             Direction::BOTH.into_iter().zip(&self.features[feature])
                         {
-                            count(LogSum::of(bets) + each, channel, direction, class);
+                            count(LogSum::of(bets) + each, channel, direction, class, 1);
                         }
                     }
                 }

@@ -46,7 +46,7 @@ fn evidence_survives_kills_and_alarms_one_pane_after_the_change() {
     let shown = site.done(&["baseline", "show"]);
     assert!(shown.contains("provisional"), "{shown}");
     assert!(shown.contains("600 panes of 100 records"), "{shown}");
-    assert!(shown.contains("what changed finds"), "{shown}");
+    assert!(shown.contains("shifts that changed finds"), "{shown}");
 
     let records = encode("1", 32_000);
     let (killed, rest) = records.split_at(24_000);

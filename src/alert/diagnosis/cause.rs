@@ -59,6 +59,8 @@ pub struct Findings<'a> {
     pub only: Option<&'a ClassShift>,
     pub is_reordered: bool,
     pub ensemble: Option<Ensemble>,
+    /// Lower and upper bound of a token's entropy, where they moved apart.
+    pub tokens: Option<(Reading, Reading)>,
     /// The segment that explains most of the shift.
     pub segment: Option<&'a SegmentShare>,
     pub rejected_share: Option<f64>,
@@ -94,6 +96,8 @@ impl<'a> Findings<'a> {
         self.rate = rate(facts, yardstick);
         self.information = reading(Measure::Information);
         self.marginal = reading(Measure::MarginalEntropy);
+        let tokens = reading(Measure::TokenEntropy).zip(reading(Measure::TokenEntropyMost));
+        self.tokens = tokens.filter(|(least, most)| least.rise() < 0.0 && most.rise() > 0.0);
         let Some(chance) = Chance::of(facts.measures, yardstick) else {
             return;
         };
@@ -158,6 +162,9 @@ impl<'a> Findings<'a> {
         }
         if self.is_reordered && !self.entropy_is_clear() {
             return Cause::ClassesReordered;
+        }
+        if self.tokens.is_some() && self.entropy_is_clear() {
+            return Cause::Unclear;
         }
         self.moved().unwrap_or_else(|| self.unmoved())
     }

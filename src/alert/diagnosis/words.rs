@@ -63,7 +63,7 @@ pub fn sentences(cause: Cause, facts: &Facts<'_>, findings: &Findings<'_>) -> Ve
         Cause::Segment => vec![segment(findings), mix_beside(findings)],
         Cause::ProducerChanged => producer(facts, findings),
         Cause::RecordsLost => vec![LOST.to_owned()],
-        Cause::Unclear => vec![unclear(findings)],
+        Cause::Unclear => vec![findings.tokens.map_or_else(|| unclear(findings), tokens)],
         Cause::WithinNoise => within_noise(facts, findings),
         Cause::NoBaseline => {
             vec!["there is no baseline over these classes to compare with".to_owned()]
@@ -72,7 +72,8 @@ pub fn sentences(cause: Cause, facts: &Facts<'_>, findings: &Findings<'_>) -> Ve
     if matches!(cause, Cause::NewClassMix | Cause::Segment) {
         said.push(certainty_beside(findings));
     }
-    if cause != Cause::Segment && findings.segment.is_some() {
+    let has_moved = findings.entropy_is_clear() || findings.mix_is_clear();
+    if cause != Cause::Segment && findings.segment.is_some() && has_moved {
         said.push(segment(findings));
     }
     if cause != Cause::ProducerChanged {
@@ -175,8 +176,7 @@ fn mix_beside(findings: &Findings<'_>) -> String {
         format!("the mean output moved too (kl {kl} bits, noise {noise}): {named}")
     } else if mix.kl > CLEAR_OF_NOISE * mix.noise {
         format!(
-            "the mix of classes moved no further than it does in the baseline (kl {kl} bits, noise \
-             {noise})"
+            "whether the mix of classes moved is not clear of noise (kl {kl} bits, noise {noise})"
         )
     } else {
         format!("the mix of classes is as in the baseline (kl {kl} bits, noise {noise})")
@@ -303,6 +303,18 @@ fn reordered(classes: &[ClassShift]) -> String {
     )
 }
 
+/// The bounds of a token's entropy, gone apart.
+fn tokens((least, most): (Reading, Reading)) -> String {
+    format!(
+        "probability left the tokens that are known: the entropy of a token lies between {} and {} bits, \
+         in the baseline between {} and {}, so that the model may be more or less certain",
+        number(least.now),
+        number(most.now),
+        number(least.before),
+        number(most.before)
+    )
+}
+
 fn segment(findings: &Findings<'_>) -> String {
     findings.segment.map_or(String::new(), |segment| {
         format!(
@@ -345,7 +357,7 @@ fn within_noise(facts: &Facts<'_>, findings: &Findings<'_>) -> Vec<String> {
 /// `login 15 % → 45 % (0.176 bits), …`
 fn shifts(classes: &[&ClassShift]) -> String {
     if classes.is_empty() {
-        return "many classes by a little, none of which stands out".to_owned();
+        return "no class by itself is clear of noise".to_owned();
     }
     let mut named: Vec<String> = classes
         .iter()

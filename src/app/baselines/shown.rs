@@ -207,13 +207,20 @@ fn sight(
     // As for one stream that is all of the traffic that the baseline saw.
     let line_nats = budget.line_nats(&spec.window, Crowd { model: 1, fleet: 1 });
     let shift = |feature, direction| {
-        detector.smallest_shift(feature, direction, within, fit.pane_records, line_nats)
+        detector.smallest_shift(
+            feature,
+            direction,
+            within,
+            fit.pane_records,
+            line_nats,
+            budget.watch,
+        )
     };
     let greatest_bits = yardstick.summary().greatest_entropy().unwrap_or_default();
     let bits = |direction| Some(shift(0, direction)? * greatest_bits);
     let classes = (1..detector.features()).filter_map(|feature| {
         let (class, up) = (detector.class(feature)?, shift(feature, Direction::Up)?);
-        let from = detector.mean(feature);
+        let from = detector.mean(feature, 0);
         let class = yardstick.learnt().classes.get(class)?.clone();
         Some(ShownShift {
             class,

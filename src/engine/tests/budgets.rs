@@ -117,6 +117,67 @@ fn a_budgeted_rule_fires_on_evidence_and_resolves_a_window_after_it_is_over() {
     assert!(within[0] < ends_at && ends_at <= within[1], "{ends_at}");
 }
 
+/// Records of any certainty from 55 to 95 percent, and then of 5 less, in windows of five minutes.
+#[test]
+fn an_alert_does_not_end_while_a_small_change_lasts() {
+    let mut random = fastrand::Rng::with_seed(4);
+    let mut say = |story: &mut Story, panes: std::ops::Range<i64>, off: u32| {
+        for pane in panes {
+            for second in [1, 4, 7] {
+                let said = Said {
+                    time_ms: HOUR_MS + pane * 10_000 + second * 1_000,
+                    percent: random.u32(55..=95) - off,
+                    version: 7,
+                };
+                story.say_raw(&said.json());
+            }
+        }
+    };
+    let spec = ModelSpec {
+        window: WindowSpec::Time {
+            length_ms: 300_000,
+            slide_ms: 10_000,
+        },
+        baseline: BaselineSpec::Learn {
+            duration_ms: 3_000_000,
+        },
+        ..learning()
+    };
+    let mut story = Story::new(&spec);
+    say(&mut story, 0..400, 0);
+    assert!(story.alerts().is_empty(), "nothing has changed");
+    say(&mut story, 400..1_000, 5);
+    let alerts = story.alerts();
+    let [fired] = alerts.as_slice() else {
+        panic!("{alerts:#?}");
+    };
+    assert_eq!(fired.status, Status::Firing);
+    // And once it is over, that is seen.
+    say(&mut story, 1_000..1_400, 0);
+    let alerts = story.alerts();
+    let statuses: Vec<Status> = alerts.iter().map(|alert| alert.status).collect();
+    assert_eq!(statuses, [Status::Resolved], "{alerts:#?}");
+}
+
+/// A baseline of another build has no fit, or there is none: nothing could ever end the alert.
+#[test]
+fn an_alert_ends_when_there_is_nothing_to_weigh_by() {
+    let mut story = learnt(&learning(), &[7]);
+    (62..110).for_each(|pane| say_pane(&mut story, pane, 15, &[7]));
+    assert_eq!(story.alerts().len(), 1);
+    story.engine.set_baseline("m", None);
+    (110..112).for_each(|pane| say_pane(&mut story, pane, 15, &[7]));
+    let alerts = story.alerts();
+    let [ended] = alerts.as_slice() else {
+        panic!("{alerts:#?}");
+    };
+    assert_eq!(ended.status, Status::Resolved);
+    assert!(
+        ended.diagnosis.summary.contains("no baseline"),
+        "{ended:#?}"
+    );
+}
+
 #[test]
 fn windows_show_the_evidence_which_begins_anew_after_an_alarm() {
     let mut story = learnt(&learning(), &[7]);
