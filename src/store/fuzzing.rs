@@ -18,8 +18,7 @@ use serde::de::DeserializeOwned;
 use sled::Db;
 use std::sync::LazyLock;
 
-use super::{Meta, baselines, body, checkpoint, export, history, import, key};
-use crate::baseline::Baseline;
+use super::{Meta, baseline_body, baselines, body, checkpoint, export, history, import, key};
 use crate::summary::Summary;
 
 static DB: LazyLock<Db> = LazyLock::new(|| {
