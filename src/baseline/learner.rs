@@ -9,7 +9,7 @@
 //! weighed by needs them.
 //!
 //! What is handed in may be coarser than panes (the tiles of history) or finer (the slices of count
-//! windows): the log gathers it into [`Grain`]s of one size.
+//! windows): the log gathers it into entries of one size.
 
 use std::collections::BTreeMap;
 

@@ -153,7 +153,7 @@ pub fn segment_shifts(window: &Summary, baseline: &Summary) -> Vec<SegmentShift>
 const LEAST_EXCESS: f64 = 0.1;
 
 /// The segment that the shift of the outputs points at: of those that explain more of it than their
-/// share of the records, by [`LEAST_EXCESS`], the one that does so most; ties by tag and value. None
+/// share of the records, by `LEAST_EXCESS`, the one that does so most; ties by tag and value. None
 /// where none does.
 pub fn explains_outputs(shifts: &[SegmentShift]) -> Option<&SegmentShift> {
     first_greatest(shifts, SegmentShift::excess_of_bits)

@@ -1,8 +1,8 @@
 //! What an alert says to the person it wakes: what changed, since when, by how much, in which
 //! classes.
 //!
-//! From measures to words in three steps. [`chance`] judges what moved further than chance moves
-//! the baseline's own windows; [`cause`] picks the cause that these movements show; [`words`] says
+//! From measures to words in three steps. `chance` judges what moved further than chance moves
+//! the baseline's own windows; `cause` picks the cause that these movements show; `words` says
 //! it with the numbers that show it. Only what the measures show is said: a cause that they cannot
 //! tell from another is said as one of several, and where none stands out, that is said.
 //!
