@@ -261,7 +261,7 @@ pub fn review(spec: &ModelSpec, baseline: &Arc<Baseline>) -> Vec<String> {
         review::review(rule, &spec.window, &yardstick).map(|why| named(why, &rule.name))
     });
     let budgets = spec.budgets.iter().flat_map(|budget| {
-        let reviewed = review::review_budgets(spec.season, &yardstick).into_iter();
+        let reviewed = review::review_budgets(spec.season, &spec.window, &yardstick).into_iter();
         reviewed.map(|why| named(why, &budget.name))
     });
     let median_bits = yardstick.summary().histogram().quantile(0.5);

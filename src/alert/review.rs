@@ -67,7 +67,11 @@ pub fn review(rule: &Rule, window: &WindowSpec, yardstick: &Yardstick) -> Option
 }
 
 /// What is wrong with a rule with a budget on this model; empty when nothing is.
-pub fn review_budgets(season: Option<Season>, yardstick: &Yardstick) -> Vec<String> {
+pub fn review_budgets(
+    season: Option<Season>,
+    window: &WindowSpec,
+    yardstick: &Yardstick,
+) -> Vec<String> {
     let learnt = yardstick.learnt();
     let Some(fit) = learnt.fit.as_ref().filter(|_| yardstick.detector.is_some()) else {
         let why = "cannot fire: nothing was fitted to the baseline, which is over one class or was \
@@ -79,6 +83,13 @@ pub fn review_budgets(season: Option<Season>, yardstick: &Yardstick) -> Vec<Stri
         said.push(
             "is provisional: the baseline is shorter than a day or of under 200 panes, so that its \
              budget may not hold"
+                .to_owned(),
+        );
+    }
+    if yardstick.baseline().window != *window {
+        said.push(
+            "weighs panes of other windows than the baseline's, by what was fitted to those; capture or \
+             import it again"
                 .to_owned(),
         );
     }

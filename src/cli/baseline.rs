@@ -556,7 +556,7 @@ fn ask<T: DeserializeOwned>(config: &Config, ask: Ask) -> Result<T, Failure> {
             Value::Array(Vec::new())
         } else {
             let why = format!(
-                "there is no store at {} yet: start the daemon first",
+                "there is no store at {} yet: import a baseline, or start the daemon",
                 path.display()
             );
             return Err(Failure::Failed(anyhow::anyhow!(why)));

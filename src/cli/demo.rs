@@ -136,6 +136,10 @@ measure = "marginal_entropy"
 below = 0.5
 clear = 1.0
 severity = "critical"
+
+[[models.tickets.alerts]]
+name = "changed"
+false_alarms = "1 per 8640 windows"
 "#
     )
 }

@@ -10,7 +10,8 @@
 //! one, so that only where a model has more partitions than `records` more is referred. A record takes
 //! from the period in which its partition's newest event time is, itself included. So what is referred
 //! is decided by nothing but the partition up to the record: neither other partitions nor batches nor
-//! restarts change it. The price is that a busy partition does not get what a quiet one leaves.
+//! restarts change it, but for where a line by a quantile that is being learnt begins (below). The price
+//! is that a busy partition does not get what a quiet one leaves.
 //!
 //! ```text
 //! "3 per 1m", two partitions: 2 and 1. Uncertain records of the second:

@@ -5,6 +5,7 @@ use std::process::{Command, Stdio};
 use crate::broker::broker;
 use crate::daemon::{Site, klaxond};
 use crate::input::{SCENE, lines, scene, spread};
+use crate::restarts;
 
 #[test]
 fn help_and_version_are_no_errors() {
@@ -51,6 +52,7 @@ fn bad_usage_and_bad_files_end_with_64() {
 #[test]
 fn a_reader_that_has_seen_enough_is_no_failure() {
     let site = Site::new("pipe", SCENE);
+    restarts::import(&site, &scene(600));
     let file = site.write("in.ndjson", lines(&scene(600)));
     let mut child = Command::new(env!("CARGO_BIN_EXE_klaxond"))
         .args(["replay", "--config"])

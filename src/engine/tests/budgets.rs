@@ -27,6 +27,10 @@ pub fn budgeted(spec: ModelSpec) -> ModelSpec {
         budgets: vec![
             budget("changed", 2, Scope::Streams),
             budget("changed-all", 3, Scope::Whole),
+            Budget {
+                is_shared: true,
+                ..budget("changed-anywhere", 2, Scope::Streams)
+            },
         ],
         ..spec
     }
