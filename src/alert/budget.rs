@@ -13,8 +13,6 @@ use crate::evidence::state::{Channel, Reading, Watch};
 use crate::observation::{Millis, rfc3339};
 use crate::window::WindowSpec;
 
-const DAY_MS: f64 = 24.0 * 60.0 * 60.0 * 1000.0;
-
 /// One `[[models.NAME.alerts]]` table with `false_alarms`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Budget {
@@ -151,10 +149,10 @@ pub fn promise(budget: &Budget, sharers: u64, span_ms: Millis, is_provisional: b
         (false, sharers) => format!(" over {sharers} streams together"),
     };
     let text = &budget.allowance.text;
-    let days = number(span_ms as f64 / DAY_MS);
+    let span = stretch(span_ms);
     let promise = format!(
         "false alarms of this rule: no more than {text}{over}, guaranteed for independent records, \
-         calibrated otherwise on the {days} days that the baseline has seen"
+         calibrated otherwise on the {span} that the baseline has seen"
     );
     if is_provisional {
         promise
@@ -163,6 +161,23 @@ pub fn promise(budget: &Budget, sharers: u64, span_ms: Millis, is_provisional: b
     } else {
         promise
     }
+}
+
+/// `3 days`, `18 hours`.
+fn stretch(span_ms: Millis) -> String {
+    const UNITS: [(&str, f64); 4] = [
+        ("days", 86_400_000.0),
+        ("hours", 3_600_000.0),
+        ("minutes", 60_000.0),
+        ("seconds", 1_000.0),
+    ];
+    let of = |&(unit, ms): &(&'static str, f64)| (unit, span_ms as f64 / ms);
+    let mut units = UNITS.iter().map(of);
+    // The first of which there are two, or else the last.
+    let (unit, count) = units
+        .find(|&(unit, count)| count >= 2.0 || unit == "seconds")
+        .unwrap_or(("seconds", 0.0));
+    format!("{} {unit}", number(count))
 }
 
 /// `31,000 : 1`, from its logarithm.
@@ -279,7 +294,7 @@ mod tests {
         );
         assert!(promise.contains("no more than 1 per 30d over 3 streams together, guaranteed for"));
         assert!(
-            promise.contains("calibrated otherwise on the 0.75 days"),
+            promise.contains("calibrated otherwise on the 18 hours"),
             "{promise}"
         );
         assert!(promise.contains("provisional"));
