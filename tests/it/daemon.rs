@@ -12,8 +12,9 @@ use tempfile::TempDir;
 
 use crate::broker::broker;
 
-/// Far beyond what anything here takes.
-const DEADLINE: Duration = Duration::from_secs(60);
+/// Far beyond what anything here takes: the longest is a takeover by the second of two successors, each of
+/// which watches for 30 s, on a machine that does other things too.
+const DEADLINE: Duration = Duration::from_secs(120);
 
 /// Looks until there is something; panics when it does not come.
 pub fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
