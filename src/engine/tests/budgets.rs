@@ -275,7 +275,7 @@ fn evidence_begins_anew_under_another_baseline() {
     assert!(bits(&after[0]) < grown, "{} {grown}", bits(&after[0]));
 }
 
-/// Records of one pane, some of them late: what is weighed in all is the same.
+/// Late records are of another sort than those on time: the evidence shows that they were weighed.
 #[test]
 fn late_records_are_weighed_with_the_pane_that_they_join_with() {
     let mut story = learnt(&learning(), &[7]);
