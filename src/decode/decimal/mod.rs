@@ -4,78 +4,54 @@
 //! small negative exponent. Such a number is read without a branch on how many digits it has, eight
 //! or 24 digits at a time, into an integer w and a power s that say w · 10^-s; the nearest float to that
 //! comes from one multiplication (Eisel–Lemire). Everything else that JSON calls a number is left
-//! to Rust's own parser, and both round correctly: there is one answer, to the bit.
+//! to Rust's own parser. Where the processor allows, `rows` reads the plainest of them in batches.
+//! All of them round correctly: there is one answer, to the bit.
 //!
 //! `0.0012345678901234567, …`: whole 0, 19 digits after the point. Of the 24 bytes that end before the
 //! comma those before the digits are masked away, which leaves three eights: 1, 23456789 and
 //! 01234567 after five and two zeros; w = 12345678901234567, s = 19.
 
 mod eights;
+#[cfg(target_arch = "x86_64")]
+mod rows;
 
 use std::str;
-
-#[cfg(target_arch = "x86_64")]
-use self::eights::avx2::Avx2;
-use self::eights::{Eights, Words};
 
 /// Adds the JSON numbers from `at` on to `values`, one or more with commas between them and a bracket
 /// after them, and gives the index after that. None where something else is there, a number is
 /// beyond all floats, or there would be more than `most` values.
 pub(super) fn row(text: &[u8], at: usize, most: usize, values: &mut Vec<f64>) -> Option<usize> {
     #[cfg(target_arch = "x86_64")]
-    if let Some(avx2) = Avx2::new() {
-        #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt")]
-        fn row_by_avx2(
-            avx2: Avx2,
-            text: &[u8],
-            at: usize,
-            most: usize,
-            values: &mut Vec<f64>,
-        ) -> Option<usize> {
-            row_by(avx2, text, at, most, values)
+    if let Some(vectors) = rows::Vectors::new() {
+        let before = values.len();
+        if let Some(end) = vectors.row(text, at, most, values) {
+            return Some(end);
         }
-        // SAFETY: whoever has an `Avx2` has all these instructions.
-        #[allow(unsafe_code)]
-        return unsafe { row_by_avx2(avx2, text, at, most, values) };
+        values.truncate(before);
     }
-    row_by(Words, text, at, most, values)
+    one_by_one(text, at, most, values)
 }
 
-#[inline(always)]
-fn row_by(
-    eights: impl Eights,
+/// The same, on every processor.
+pub(super) fn one_by_one(
     text: &[u8],
     mut at: usize,
     most: usize,
     values: &mut Vec<f64>,
 ) -> Option<usize> {
     loop {
-        let (start, sign) = match text.get(at) {
-            Some(b'-') => (after_sign(at), -1.0),
-            _ => (at, 1.0),
-        };
-        let (value, end) = match window_in(text, start).and_then(|w| usual(eights, w)) {
-            Some((value, length)) => (sign * value, start + length),
-            None => number(text, at)?,
-        };
+        let (value, end) = number(text, space(text, at))?;
         if values.len() >= most {
             return None;
         }
         values.push(value);
         at = space(text, end);
         match text.get(at)? {
-            b',' => at = space(text, at + 1),
+            b',' => at += 1,
             b']' => return Some(at + 1),
             _ => return None,
         }
     }
-}
-
-/// A call, so that the processor guesses the sign and goes on, instead of waiting for it.
-#[cold]
-#[inline(never)]
-fn after_sign(at: usize) -> usize {
-    at + 1
 }
 
 /// The first index from `at` on that is not white space.
@@ -94,8 +70,8 @@ pub(super) fn number(text: &[u8], at: usize) -> Option<(f64, usize)> {
     let negative = text.get(at) == Some(&b'-');
     let start = at + usize::from(negative);
     let found = match window_in(text, start) {
-        Some(window) => usual(Words, window),
-        None => usual(Words, &window_at_an_end(text, start)),
+        Some(window) => usual(window),
+        None => usual(&window_at_an_end(text, start)),
     };
     if let Some((value, length)) = found {
         return Some((if negative { -value } else { value }, start + length));
@@ -153,7 +129,7 @@ fn window_at_an_end(text: &[u8], at: usize) -> Window {
 
 /// A number as floats are usually printed, without a sign, and its length; none for any other.
 #[inline(always)]
-fn usual(eights: impl Eights, window: &Window) -> Option<(f64, usize)> {
+fn usual(window: &Window) -> Option<(f64, usize)> {
     const FIRST: usize = BEFORE;
     let digit = |at: usize| u64::from(window[at] ^ b'0');
     let (whole, point, start) = if window[FIRST + 1] == b'.' {
@@ -166,15 +142,15 @@ fn usual(eights: impl Eights, window: &Window) -> Option<(f64, usize)> {
         return None;
     };
     let fraction = window[start..].first_chunk()?;
-    let places = eights.leading(fraction);
+    let places = eights::leading(fraction);
     if digit(FIRST) > 9 || point != (places > 0) || places > MOST_PLACES {
         return None;
     }
     let end = start + places;
     let (exponent, exponent_length) = negative_exponent(*window[end..].first_chunk()?);
-    let length = start - FIRST + eights.ends(fraction, places + exponent_length)?;
+    let length = start - FIRST + eights::ends(fraction, places + exponent_length)?;
 
-    let [high, middle, low] = eights.last(window[end - BEFORE..].first_chunk()?, places);
+    let [high, middle, low] = eights::last(window[end - BEFORE..].first_chunk()?, places);
     let scale = places + exponent;
     let fits = high < 1844 && (whole == 0 || places <= MOST_PLACES_BESIDE_A_WHOLE);
     if !(fits && scale < INVERSES.len()) {
@@ -198,7 +174,7 @@ fn negative_exponent(tail: [u8; 4]) -> (usize, usize) {
     (exponent & mask, (3 + two) & mask)
 }
 
-/// The most digits after the point that [`Eights::leading`] sees the end of.
+/// The most digits after the point that [`eights::leading`] sees the end of.
 const MOST_PLACES: usize = 23;
 
 /// 99 · 10^17 and what follows the point are below 2^64.

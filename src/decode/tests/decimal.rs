@@ -1,6 +1,6 @@
 //! Numbers read here against the standard library's parser, bit by bit.
 
-use super::super::decimal::{end_of_number, number, row};
+use super::super::decimal::{end_of_number, number, one_by_one, row};
 
 /// `KLAXOND_NUMBERS=1000000000` for more.
 fn count() -> u64 {
@@ -21,8 +21,13 @@ fn check(token: &str) {
     let read = |text: &str, at| {
         number(text.as_bytes(), at).map(|(value, end)| (value.to_bits(), end - at))
     };
-    let mut values = Vec::new();
+    let (mut values, mut simply) = (Vec::new(), Vec::new());
     let end = row(inside.as_bytes(), 1, 9, &mut values);
+    assert_eq!(
+        one_by_one(inside.as_bytes(), 1, 9, &mut simply),
+        end,
+        "{token}"
+    );
     let others = [
         0.25,
         0.12345678901234568,
@@ -34,6 +39,7 @@ fn check(token: &str) {
         assert_eq!(end, Some(inside.len()), "{token}");
         let bits = |values: &[f64]| values.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
         assert_eq!(bits(&values), bits(&others), "{token}");
+        assert_eq!(bits(&simply), bits(&others), "{token}");
     } else {
         assert_eq!(end, None, "{token}");
     }
@@ -180,5 +186,75 @@ fn what_is_no_number() {
         assert_eq!(end_of_number(text.as_bytes(), 0), Some(length), "{text}");
         let value: f64 = text[..length].parse().unwrap();
         assert_eq!(number(text.as_bytes(), 0), Some((value, length)), "{text}");
+    }
+}
+
+/// Rows by several numbers at a time and by one, of what is a row and of what is nearly one.
+#[test]
+fn rows_of_any_numbers() {
+    const SEPARATORS: [&str; 6] = [",", ", ", ", ", ",  ", " , ", ",\n\t"];
+    let mut random = fastrand::Rng::with_seed(4);
+    for _ in 0..count() / 10 {
+        let mut text = " ".repeat(random.usize(0..50)) + "[";
+        let start = text.len();
+        let numbers = random.usize(1..40);
+        let separator = SEPARATORS[random.usize(..SEPARATORS.len())];
+        for i in 0..numbers {
+            if i > 0 {
+                text += separator;
+            }
+            text += &token(&mut random);
+        }
+        text += "]";
+        text += &" ".repeat(random.usize(0..90));
+        let mut text = text.into_bytes();
+        if random.u8(..) < 100 {
+            let at = random.usize(start..text.len());
+            text[at] = *random
+                .choice(b"09.-+eE,] \"x:\xb5\xca\xff\0".iter())
+                .unwrap();
+        }
+        let most = if random.bool() {
+            numbers
+        } else {
+            random.usize(0..40)
+        };
+        let read = |row: fn(&[u8], usize, usize, &mut Vec<f64>) -> Option<usize>| {
+            let mut values = vec![0.5];
+            let end = row(&text, start, most + 1, &mut values)?;
+            let bits: Vec<u64> = values.iter().map(|value| value.to_bits()).collect();
+            Some((end, bits))
+        };
+        assert_eq!(
+            read(row),
+            read(one_by_one),
+            "{most} {}",
+            text.escape_ascii()
+        );
+    }
+}
+
+/// Numbers, most of them such as are read several at a time, and some that are none.
+fn token(random: &mut fastrand::Rng) -> String {
+    let x = random.f64();
+    match random.usize(0..16) {
+        0..6 => format!("{x}"),
+        6 => format!("{:?}", x as f32),
+        7 => format!("{}", -x * 10_f64.powi(random.i32(0..25))),
+        8..11 => format!("{:.*e}", random.usize(0..24), x * 1e-5).replace("e-", "e-0"),
+        11 => format!(
+            "{:.*}",
+            random.usize(0..30),
+            x * 10_f64.powi(random.i32(0..5))
+        ),
+        12 => format!("{:e}", x * 10_f64.powi(random.i32(-60..60))),
+        13 => format!("{}", random.u16(..)),
+        14 => format!("{}.{}", digits(random, 3), digits(random, 2)),
+        _ => random
+            .choice([
+                "0", "-0.0", "-0", "0.0", "1.0", "1e-05", ".5", "5.", "0e-00",
+            ])
+            .unwrap()
+            .to_owned(),
     }
 }
