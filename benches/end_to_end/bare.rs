@@ -18,6 +18,8 @@ pub struct Took {
     pub seconds: f64,
     pub cpu_seconds: f64,
     pub bytes: u64,
+    /// Resident, at most.
+    pub peak_mb: f64,
 }
 
 const BATCH: usize = 1_000;
@@ -76,6 +78,7 @@ pub fn run(brokers: &str, topic: &str, records: u64) {
         seconds: began.elapsed().as_secs_f64(),
         cpu_seconds: process::cpu_seconds(std::process::id()) - cpu,
         bytes,
+        peak_mb: process::memory_mb(std::process::id(), "VmHWM"),
     };
     println!("{}", serde_json::to_string(&took).unwrap());
     // SAFETY: not used any more.

@@ -2,9 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use rdkafka::consumer::{BaseConsumer, Consumer as _};
-use rdkafka::{ClientConfig, Offset, TopicPartitionList};
-
+use super::reader::Reader;
 use super::traffic::{T0, Writer};
 use crate::broker::broker;
 use crate::daemon::Site;
@@ -34,7 +32,7 @@ pub fn run() {
         (&site.topic("dead-letter"), 1),
     ]);
     let daemon = site.start_active();
-    let reader = reader(&site);
+    let reader = Reader::new(&site.brokers, &site.topic("alerts"));
     let writer = Writer::prompt(&site.brokers, &site.input());
     let mut rng = fastrand::Rng::with_seed(1948);
     let mut waited = Vec::new();
@@ -51,7 +49,7 @@ pub fn run() {
         let began = Instant::now();
         writer.write(0, &record(0));
         if window > 0 {
-            next(&reader);
+            reader.next();
             waited.push(began.elapsed().as_secs_f64() * 1e3);
         }
         for i in 1..100 {
@@ -69,29 +67,4 @@ pub fn run() {
         at(0.99),
         at(1.0)
     );
-}
-
-fn reader(site: &Site) -> BaseConsumer {
-    let reader: BaseConsumer = ClientConfig::new()
-        .set("bootstrap.servers", &site.brokers)
-        .set("group.id", "latency-reader")
-        .set("isolation.level", "read_committed")
-        .set("enable.auto.commit", "false")
-        .create()
-        .unwrap();
-    let mut list = TopicPartitionList::new();
-    list.add_partition_offset(&site.topic("alerts"), 0, Offset::Beginning)
-        .unwrap();
-    reader.assign(&list).unwrap();
-    reader
-}
-
-fn next(reader: &BaseConsumer) {
-    let until = Instant::now() + Duration::from_secs(30);
-    while Instant::now() < until {
-        if let Some(Ok(_)) = reader.poll(Duration::from_millis(100)) {
-            return;
-        }
-    }
-    panic!("the alert has not come");
 }

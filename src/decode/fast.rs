@@ -6,9 +6,9 @@
 //! the end here is what `json` would have read; `tests::fast` holds the two against each other.
 //!
 //! Doubts are: all that leads to a rejection, escapes in strings, a distribution's class names that
-//! are not UTF-8, wanted numbers that are neither a short integer nor a float, and depth. As in
-//! `json`, strings that are skipped are not checked for UTF-8, nor are skipped numbers for their
-//! range.
+//! are not UTF-8, wanted numbers that are neither a float nor a short integer without a sign, and
+//! depth. As in `json`, strings that are skipped are not checked for UTF-8, nor are skipped numbers
+//! for their range.
 
 use std::str;
 
@@ -22,9 +22,6 @@ use crate::observation::Millis;
 
 /// The deepest nesting that is followed; serde_json follows wanted values to 127.
 const MOST_DEPTH: usize = 64;
-
-/// Digits of an integer that every integer type holds.
-const MOST_INTEGER_BYTES: usize = 18;
 
 /// Reads one document into `scratch`. None at a doubt: what is in `scratch` is then for nothing.
 pub(super) fn read(
@@ -99,16 +96,16 @@ impl<'a> Pass<'a> {
 
     fn number(&mut self, wanted: &Node) -> Option<()> {
         let start = self.at;
-        self.at = decimal::end_of_number(self.text, start)?;
-        let token = str::from_utf8(&self.text[start..self.at]).ok()?;
-        if token.len() <= MOST_INTEGER_BYTES
-            && let Ok(value) = token.parse::<i64>()
-        {
-            // JSON's -0 is a float.
-            let integer = token != "-0";
-            self.texts(wanted, |slot| integer && text::keep(slot, token))?;
+        if let Some((value, end)) = decimal::integer(self.text, start) {
+            self.at = end;
+            if !wanted.texts.is_empty() {
+                let token = str::from_utf8(&self.text[start..end]).ok()?;
+                self.texts(wanted, |slot| text::keep(slot, token))?;
+            }
             return self.time(wanted, || timestamp::from_integer(value.into()));
         }
+        self.at = decimal::end_of_number(self.text, start)?;
+        let token = str::from_utf8(&self.text[start..self.at]).ok()?;
         if !token.contains(['.', 'e', 'E']) {
             return None;
         }

@@ -13,6 +13,10 @@ use super::health::{Callbacks, Connection, Health};
 use super::{Positions, TopicPartition};
 use crate::config::valid::KafkaConfig;
 
+/// How long a partition is not fetched after its queue was full. librdkafka's own second costs a
+/// factor of eight.
+const FETCH_BACKOFF: &str = "fetch.queue.backoff.ms";
+
 /// How long one question to the brokers may take before the caller hears that they are away.
 pub(super) const ASK: Duration = Duration::from_secs(5);
 
@@ -94,9 +98,10 @@ impl Cluster {
             .set("isolation.level", "read_committed")
             .set("enable.partition.eof", "true")
             .set("auto.offset.reset", "error")
-            .set("allow.auto.create.topics", "false")
-            // The default of a second costs a factor of eight.
-            .set("fetch.queue.backoff.ms", "5");
+            .set("allow.auto.create.topics", "false");
+        if !self.inner.config.properties.contains_key(FETCH_BACKOFF) {
+            client.set(FETCH_BACKOFF, "5");
+        }
         client
     }
 

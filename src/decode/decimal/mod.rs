@@ -81,6 +81,16 @@ pub(super) fn number(text: &[u8], at: usize) -> Option<(f64, usize)> {
     value.is_finite().then_some((value, end))
 }
 
+/// The JSON number at `at` as an integer, and the index after it. None where it is something else, or
+/// has a sign or more than [`MOST_INTEGER_DIGITS`].
+pub(super) fn integer(text: &[u8], at: usize) -> Option<(i64, usize)> {
+    let (value, digits) = match window_in(text, at) {
+        Some(window) => whole(window),
+        None => whole(&window_at_an_end(text, at)),
+    }?;
+    Some((value, at + digits))
+}
+
 /// The index after the JSON number at `at`; none where there is none.
 pub(super) fn end_of_number(text: &[u8], at: usize) -> Option<usize> {
     let digits = |from: usize| {
@@ -158,6 +168,23 @@ fn usual(window: &Window) -> Option<(f64, usize)> {
     }
     let w = whole * POWERS[places] + high * 10_u64.pow(16) + middle * 10_u64.pow(8) + low;
     Some((nearest(w, scale), length))
+}
+
+/// Digits of an integer that every integer type holds.
+const MOST_INTEGER_DIGITS: usize = 18;
+
+/// An integer without a sign, and how many digits it has; none for any other number.
+#[inline(always)]
+fn whole(window: &Window) -> Option<(i64, usize)> {
+    let after = window[BEFORE..].first_chunk()?;
+    let digits = eights::ends(after, eights::leading(after))?;
+    let has_leading_zero = window[BEFORE] == b'0' && digits > 1;
+    if digits == 0 || digits > MOST_INTEGER_DIGITS || has_leading_zero {
+        return None;
+    }
+    let [high, middle, low] = eights::last(window[digits..].first_chunk()?, digits);
+    let value = high * 10_u64.pow(16) + middle * 10_u64.pow(8) + low;
+    Some((value.cast_signed(), digits))
 }
 
 /// The exponent in front of `tail`, if it is negative and of one or two digits, without its sign;

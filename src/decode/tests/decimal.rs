@@ -1,6 +1,6 @@
 //! Numbers read here against the standard library's parser, bit by bit.
 
-use super::super::decimal::{end_of_number, number, one_by_one, row};
+use super::super::decimal::{end_of_number, integer, number, one_by_one, row};
 
 /// `KLAXOND_NUMBERS=1000000000` for more.
 fn count() -> u64 {
@@ -257,4 +257,38 @@ fn token(random: &mut fastrand::Rng) -> String {
             .unwrap()
             .to_owned(),
     }
+}
+
+#[test]
+fn integers_by_their_digits() {
+    let mut random = fastrand::Rng::with_seed(5);
+    for _ in 0..count() {
+        let value = random.u64(..10_u64.pow(18)) / 10_u64.pow(random.u32(0..18));
+        let token = value.to_string();
+        let padding = " ".repeat(random.usize(0..80));
+        let rest = " ".repeat(random.usize(0..80));
+        let text = format!("{padding}{token},{rest}");
+        let expected = Some((value.cast_signed(), padding.len() + token.len()));
+        assert_eq!(integer(text.as_bytes(), padding.len()), expected, "{text}");
+    }
+    // 2^63 - 1 has 19 digits; what comes next has to end a number.
+    for none in [
+        "",
+        "-1",
+        "01",
+        "9223372036854775807",
+        "1.5",
+        "1e5",
+        "1\"",
+        "a",
+        "1_",
+    ] {
+        assert_eq!(integer(none.as_bytes(), 0), None, "{none}");
+        assert_eq!(
+            integer(format!("{none:>60}").as_bytes(), 60 - none.len()),
+            None,
+            "{none}"
+        );
+    }
+    assert_eq!(integer(b"0}", 0), Some((0, 1)));
 }
