@@ -46,12 +46,17 @@ impl Counts {
 
     /// Takes counts that were merged before away.
     pub fn subtract(&mut self, other: &Self) {
+        let mut emptied = false;
         for &(key, count) in &other.entries {
             if let Ok(at) = self.entries.binary_search_by_key(&key, |&(key, _)| key) {
-                self.entries[at].1 = self.entries[at].1.saturating_sub(count);
+                let held = &mut self.entries[at].1;
+                *held = held.saturating_sub(count);
+                emptied |= *held == 0;
             }
         }
-        self.entries.retain(|&(_, count)| count > 0);
+        if emptied {
+            self.entries.retain(|&(_, count)| count > 0);
+        }
     }
 
     pub fn total(&self) -> u64 {

@@ -96,22 +96,23 @@ impl Histogram {
             return 0.0;
         }
         let (mut mine, mut theirs) = (self.0.iter().peekable(), other.0.iter().peekable());
-        let (mut below, mut other_below, mut most) = (0, 0, 0.0_f64);
-        while let Some(bucket) = mine
-            .peek()
-            .into_iter()
-            .chain(theirs.peek())
-            .map(|e| e.0)
-            .min()
-        {
+        let (mut below, mut other_below) = (0, 0);
+        let (mut share, mut other_share, mut most) = (0.0, 0.0, 0.0_f64);
+        loop {
+            let bucket = match (mine.peek(), theirs.peek()) {
+                (Some(mine), Some(theirs)) => mine.0.min(theirs.0),
+                (Some(only), None) | (None, Some(only)) => only.0,
+                (None, None) => return most,
+            };
             if let Some((_, count)) = mine.next_if(|entry| entry.0 == bucket) {
                 below += count;
+                share = below as f64 / total;
             }
             if let Some((_, count)) = theirs.next_if(|entry| entry.0 == bucket) {
                 other_below += count;
+                other_share = other_below as f64 / other_total;
             }
-            most = most.max((below as f64 / total - other_below as f64 / other_total).abs());
+            most = most.max((share - other_share).abs());
         }
-        most
     }
 }
