@@ -103,25 +103,25 @@ impl Histogram {
         if total == 0.0 || other_total == 0.0 {
             return 0.0;
         }
-        let (mut mine, mut theirs) = (self.0.iter().peekable(), other.0.iter().peekable());
-        let (mut below, mut other_below) = (0, 0);
-        let (mut share, mut other_share, mut most) = (0.0, 0.0, 0.0_f64);
-        loop {
-            let bucket = match (mine.peek(), theirs.peek()) {
-                (Some(mine), Some(theirs)) => mine.0.min(theirs.0),
-                (Some(only), None) | (None, Some(only)) => only.0,
-                (None, None) => return most,
-            };
-            if let Some((_, count)) = mine.next_if(|entry| entry.0 == bucket) {
-                below += count;
-                share = below as f64 / total;
+        let mut theirs = other.0.iter().peekable();
+        let (mut below, mut other_below, mut most) = (0, 0, 0.0_f64);
+        let mut compare = |below: u64, other_below: u64| {
+            most = most.max((below as f64 / total - other_below as f64 / other_total).abs());
+        };
+        for (bucket, count) in self.0.iter() {
+            // From one of these buckets to the next only the other's share grows: the two differ most
+            // where it begins to, or where it ends.
+            while let Some((_, more)) = theirs.next_if(|entry| entry.0 < bucket) {
+                other_below += more;
             }
-            if let Some((_, count)) = theirs.next_if(|entry| entry.0 == bucket) {
-                other_below += count;
-                other_share = other_below as f64 / other_total;
+            compare(below, other_below);
+            below += count;
+            if let Some((_, more)) = theirs.next_if(|entry| entry.0 == bucket) {
+                other_below += more;
             }
-            most = most.max((share - other_share).abs());
+            compare(below, other_below);
         }
+        most
     }
 }
 
