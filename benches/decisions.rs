@@ -157,7 +157,7 @@ impl Traffic {
         let stream = |at: usize| {
             Arc::new(Stream {
                 key: StreamKey(BTreeMap::from([("stream".to_owned(), at.to_string())])),
-                classes: names(classes),
+                classes: names(classes).into(),
             })
         };
         Self {

@@ -2,11 +2,13 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::rule::Comparison;
+use crate::baseline::yardstick::BaselineInfo;
 use crate::observation::{Millis, StreamKey, rfc3339};
 use crate::window::measures::Measures;
 
@@ -34,7 +36,7 @@ pub struct AlertEvent {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub window: Option<WindowInfo>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub baseline: Option<BaselineInfo>,
+    pub baseline: Option<Arc<BaselineInfo>>,
     pub measures: Measures,
 }
 
@@ -104,7 +106,7 @@ pub enum Cause {
 /// One class's part in a shift.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ClassShift {
-    pub class: String,
+    pub class: Arc<str>,
     /// Mean probability in the baseline.
     pub baseline: f64,
     /// Mean probability in the window.
@@ -122,17 +124,6 @@ pub struct WindowInfo {
     pub records: u64,
     pub late: u64,
     pub complete: bool,
-}
-
-/// Which baseline a window was measured against.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct BaselineInfo {
-    pub name: String,
-    pub version: u32,
-    /// Empty: the whole model's.
-    pub stream: StreamKey,
-    pub records: u64,
-    pub provisional: bool,
 }
 
 /// Names an alert: the same for every event of one rule on one stream.

@@ -294,7 +294,7 @@ impl Lesson {
         if block.records() == 0 {
             return;
         }
-        for (measure, value) in measures(&block, None).0 {
+        for (measure, value) in measures(&block, None).iter() {
             if measure.needs().is_of_window() {
                 self.spread.entry(measure).or_default().add(value);
             }

@@ -2,12 +2,25 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::{Baseline, Learnt};
 use crate::evidence::PaneSums;
 use crate::evidence::detector::Detector;
 use crate::observation::StreamKey;
 use crate::summary::Summary;
 use crate::window::measures::{Measures, Reference, measures};
+
+/// Which baseline a window was measured against, as events say it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BaselineInfo {
+    pub name: String,
+    pub version: u32,
+    /// Empty: the whole model's.
+    pub stream: StreamKey,
+    pub records: u64,
+    pub provisional: bool,
+}
 
 /// What one stream is measured against: its own part of the baseline, or the whole model's.
 #[derive(Debug)]
@@ -16,6 +29,10 @@ pub struct Yardstick {
     /// Whose part of the baseline this is; the whole's when the stream's own is too small.
     pub stream: StreamKey,
     pub reference: Reference,
+    /// What events say of it.
+    pub info: Arc<BaselineInfo>,
+    /// The names of the classes, for events.
+    pub classes: Vec<Arc<str>>,
     /// The baseline's own values of the measures that need none.
     pub own: Measures,
     /// What evidence is weighed by; none where the baseline was not fitted.
@@ -37,9 +54,22 @@ impl Yardstick {
         } else {
             StreamKey::whole()
         };
+        let info = BaselineInfo {
+            name: baseline.name.clone(),
+            version: baseline.version,
+            stream: stream.clone(),
+            records: learnt.summary.records(),
+            provisional: learnt.is_provisional(),
+        };
         Some(Self {
             baseline: Arc::clone(baseline),
             stream,
+            info: Arc::new(info),
+            classes: learnt
+                .classes
+                .iter()
+                .map(|name| name.as_str().into())
+                .collect(),
             reference: Reference::new(&learnt.summary),
             own: measures(&learnt.summary, None),
             detector: detector(learnt),

@@ -394,7 +394,7 @@ fn sketch(shown: &Shown) -> String {
         let _ = writeln!(text, "  and {} more: {} together", rest.len(), percent(p));
     }
     let _ = writeln!(text, "\nits own measures");
-    for (measure, &value) in &shown.measures.0 {
+    for (measure, value) in shown.measures.iter() {
         let _ = writeln!(
             text,
             "  {:18} {} {}",

@@ -34,6 +34,24 @@ use crate::window::watermark::{Cell, Watermark};
 /// further ones are dropped as too late, so that old times cannot take memory without bound.
 const MAX_LATE_CELLS: usize = 1024;
 
+/// What one stream brings to a closing.
+#[derive(Debug)]
+struct Part {
+    key: StreamKey,
+    classes: Arc<[String]>,
+    /// None where all its records were late.
+    pane: Option<Pane>,
+    fresh: Option<Fresh>,
+}
+
+/// What is the same for every stream of a closing.
+#[derive(Clone, Copy, Debug)]
+struct Closing {
+    end_ms: Millis,
+    voice: Voice,
+    crowd: Crowd,
+}
+
 /// One model's second half.
 #[derive(Debug)]
 pub struct Decide {
@@ -189,7 +207,7 @@ impl Decide {
                 .streams
                 .entry(delta.stream.key.clone())
                 .or_insert(OpenStream {
-                    classes: delta.stream.classes.clone(),
+                    classes: Arc::clone(&delta.stream.classes),
                     on_time: None,
                     late: BTreeMap::new(),
                 }),
@@ -250,24 +268,26 @@ impl Decide {
         let end_ms = (cell + 1) * cell_ms;
         let mut opened = self.state.open.remove(&cell).unwrap_or_default();
         self.begin_whole(&opened);
-        let mut panes = BTreeMap::new();
-        let mut fresh = BTreeMap::new();
+        let mut parts = Vec::with_capacity(opened.streams.len());
         let mut records = 0;
         for (key, stream) in std::mem::take(&mut opened.streams) {
-            fresh.extend(self.fresh(&stream, cell).map(|fresh| (key.clone(), fresh)));
+            let classes = Arc::clone(&stream.classes);
+            let fresh = self.fresh(&stream, cell);
             let pane = self.pane_of(&key, stream, cell);
             records += pane.as_ref().map_or(0, |pane| pane.summary.records());
-            panes.extend(pane.map(|pane| (key, pane)));
+            parts.push(Part {
+                key,
+                classes,
+                pane,
+                fresh,
+            });
         }
         let refused = opened.rejected.total() > 0;
         self.state
             .traffic
             .close(&self.spec.window, end_ms, records, opened.rejected);
-        let whole = self.close_whole(&panes, &fresh, end_ms);
-        for key in self.due(&panes) {
-            let (pane, fresh) = (panes.remove(&key), fresh.remove(&key));
-            self.close_stream(&key, pane, fresh, end_ms);
-        }
+        let whole = self.close_whole(&parts, end_ms);
+        self.close_streams(parts, end_ms);
         if refused || whole.is_some() || self.is_one_stream() {
             self.judge_rejections(whole, end_ms);
         }
@@ -360,26 +380,19 @@ impl Decide {
 
     /// Makes the stream's state, or makes it anew where it had other classes (which happens only
     /// after the configured ones changed).
-    fn begin_stream(&mut self, key: &StreamKey, classes: &[String], active_ms: Millis) {
+    fn begin_stream(&mut self, key: &StreamKey, classes: &Arc<[String]>, active_ms: Millis) {
         match self.state.streams.get_mut(key) {
-            Some(stream) if stream.classes == classes => stream.active_ms = active_ms,
+            Some(stream) if stream.classes == *classes => {
+                stream.active_ms = active_ms;
+                // What is the same list is not compared name by name the next time.
+                stream.classes = Arc::clone(classes);
+            }
             _ => {
                 let seeds = self.state.seeds.remove(key);
-                let fresh = StreamState::new(classes.to_vec(), active_ms, seeds);
+                let fresh = StreamState::new(Arc::clone(classes), active_ms, seeds);
                 self.state.streams.insert(key.clone(), fresh);
             }
         }
-    }
-
-    /// Streams that this closing concerns, in order.
-    fn due(&self, panes: &BTreeMap<StreamKey, Pane>) -> Vec<StreamKey> {
-        let time = self.spec.window.panes().is_some();
-        self.state
-            .streams
-            .iter()
-            .filter(|(key, state)| panes.contains_key(key) || time && !state.sliding.is_empty())
-            .map(|(key, _)| key.clone())
-            .collect()
     }
 
     /// Whether the model's one stream is all of it.
@@ -394,24 +407,21 @@ impl Decide {
             && let Some(first) = opened.streams.values().next()
         {
             let seeds = self.state.seeds.remove(&StreamKey::whole());
-            self.state.whole = Some(StreamState::new(first.classes.clone(), Millis::MIN, seeds));
+            self.state.whole = Some(StreamState::new(
+                Arc::clone(&first.classes),
+                Millis::MIN,
+                seeds,
+            ));
         }
     }
 
     /// Slides the window over all streams together, where there are dimensions.
-    fn close_whole(
-        &mut self,
-        panes: &BTreeMap<StreamKey, Pane>,
-        fresh: &BTreeMap<StreamKey, Fresh>,
-        end_ms: Millis,
-    ) -> Option<Measured> {
+    fn close_whole(&mut self, parts: &[Part], end_ms: Millis) -> Option<Measured> {
         let (voice, crowd) = (self.state.voice(end_ms), self.crowd());
         let whole = self.state.whole.as_mut()?;
         let mut merged: Option<Pane> = None;
-        for pane in panes
-            .values()
-            .filter(|p| p.summary.classes() == whole.classes.len())
-        {
+        let panes = parts.iter().filter_map(|part| part.pane.as_ref());
+        for pane in panes.filter(|p| p.summary.classes() == whole.classes.len()) {
             match &mut merged {
                 Some(merged) => merged.absorb(pane),
                 None => merged = Some(pane.clone()),
@@ -420,12 +430,10 @@ impl Decide {
         let rules: Vec<&Rule> = rules(&self.spec, Scope::Whole).collect();
         let budgets: Vec<&Budget> = budgets(&self.spec, Scope::Whole).collect();
         let mut together = None;
-        let like = |(key, _): &(&StreamKey, &Fresh)| {
-            let stream = self.state.streams.get(key);
-            stream.is_some_and(|stream| stream.classes == whole.classes)
-        };
-        for (_, fresh) in fresh.iter().filter(like).filter(|_| !budgets.is_empty()) {
-            Fresh::join(&mut together, Some(fresh.clone()));
+        if !budgets.is_empty() {
+            for part in parts.iter().filter(|part| part.classes == whole.classes) {
+                Fresh::join(&mut together, part.fresh.clone());
+            }
         }
         let traffic = &self.state.traffic;
         let key = StreamKey::whole();
@@ -470,18 +478,40 @@ impl Decide {
         Some(measured)
     }
 
+    /// Closes the streams that this closing concerns: those with a part in it, and those whose window
+    /// goes on without. Both are in order of key, and a stream with a part has been begun.
+    fn close_streams(&mut self, parts: Vec<Part>, end_ms: Millis) {
+        let closing = Closing {
+            end_ms,
+            voice: self.state.voice(end_ms),
+            crowd: self.crowd(),
+        };
+        let is_time = self.spec.window.panes().is_some();
+        let mut parts = parts.into_iter().peekable();
+        let mut streams = std::mem::take(&mut self.state.streams);
+        for (key, state) in &mut streams {
+            let part = parts.next_if(|part| part.key == *key);
+            let (pane, fresh) = part.map_or((None, None), |part| (part.pane, part.fresh));
+            if pane.is_some() || is_time && !state.sliding.is_empty() {
+                self.close_stream(key, state, pane, fresh, closing);
+            }
+        }
+        self.state.streams = streams;
+    }
+
     fn close_stream(
         &mut self,
         key: &StreamKey,
+        state: &mut StreamState,
         pane: Option<Pane>,
         fresh: Option<Fresh>,
-        end_ms: Millis,
+        Closing {
+            end_ms,
+            voice,
+            crowd,
+        }: Closing,
     ) {
         let traffic = self.is_one_stream().then_some(&self.state.traffic);
-        let (voice, crowd) = (self.state.voice(end_ms), self.crowd());
-        let Some(state) = self.state.streams.get_mut(key) else {
-            return;
-        };
         let yardstick = state.yardstick(self.baseline.as_mut(), key);
         let window = state
             .sliding

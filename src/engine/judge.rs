@@ -1,6 +1,7 @@
 //! From a window to events: measures it against the yardstick, steps the rules, words the outcome.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -8,12 +9,12 @@ use super::output::{Output, WindowEvent};
 use crate::alert::budget::EvidenceInfo;
 use crate::alert::diagnosis::{self, Ensemble, Facts, Reading, SegmentShare, class_shifts};
 use crate::alert::event::{
-    AlertEvent, BaselineInfo, ClassShift, Diagnosis, Status, WindowInfo, event_id, fingerprint,
+    AlertEvent, ClassShift, Diagnosis, Status, WindowInfo, event_id, fingerprint,
 };
 use crate::alert::rule::{Rule, Subject};
 use crate::alert::state::{AlertState, Lines, Transition};
 use crate::alert::threshold;
-use crate::baseline::yardstick::Yardstick;
+use crate::baseline::yardstick::{BaselineInfo, Yardstick};
 use crate::observation::{Millis, Reason, StreamKey, rfc3339};
 use crate::summary::Summary;
 use crate::window::measures::{Measure, Measures, measures};
@@ -39,7 +40,7 @@ pub struct Measured {
     /// Of the window; of a moment, the moment.
     pub start_ms: Millis,
     pub window: Option<WindowInfo>,
-    pub baseline: Option<BaselineInfo>,
+    pub baseline: Option<Arc<BaselineInfo>>,
     pub records: u64,
     /// How much event time the window covers; none where the stream began within it.
     pub length_ms: Option<Millis>,
@@ -76,7 +77,7 @@ impl Measured {
                 late: window.late,
                 complete: window.complete,
             }),
-            baseline: yardstick.map(baseline_info),
+            baseline: yardstick.map(|yardstick| Arc::clone(&yardstick.info)),
             records: window.summary.records(),
             length_ms: window.complete.then_some(window.end_ms - window.start_ms),
             measures: values,
@@ -172,17 +173,6 @@ fn segments(window: &Summary, baseline: &Summary) -> Vec<SegmentShare> {
     found.sort_by(|a, b| b.explained.total_cmp(&a.explained));
     found.dedup_by(|a, b| (&a.tag, &a.value) == (&b.tag, &b.value));
     found
-}
-
-fn baseline_info(yardstick: &Yardstick) -> BaselineInfo {
-    let baseline = yardstick.baseline();
-    BaselineInfo {
-        name: baseline.name.clone(),
-        version: baseline.version,
-        stream: yardstick.stream.clone(),
-        records: yardstick.summary().records(),
-        provisional: yardstick.learnt().is_provisional(),
-    }
 }
 
 /// What is to be said of a window.

@@ -2,12 +2,14 @@
 //! baselines.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::Serialize;
 
 use crate::alert::budget::EvidenceInfo;
-use crate::alert::event::{AlertEvent, BaselineInfo, ClassShift, WindowInfo};
+use crate::alert::event::{AlertEvent, ClassShift, WindowInfo};
 use crate::baseline::Baseline;
+use crate::baseline::yardstick::BaselineInfo;
 use crate::observation::{Millis, Rejection, StreamKey};
 use crate::summary::Summary;
 use crate::window::measures::Measures;
@@ -32,7 +34,7 @@ pub struct WindowEvent {
     pub stream: StreamKey,
     pub window: WindowInfo,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub baseline: Option<BaselineInfo>,
+    pub baseline: Option<Arc<BaselineInfo>>,
     pub measures: Measures,
     /// The largest contributions to kl.
     #[serde(skip_serializing_if = "Vec::is_empty")]

@@ -121,14 +121,9 @@ impl Decide {
 
     /// The streams of the state with their classes.
     pub fn known_streams(&self) -> impl Iterator<Item = (&StreamKey, &[String])> {
-        let closed = self
-            .state
-            .streams
-            .iter()
-            .map(|(key, s)| (key, s.classes.as_slice()));
+        let closed = self.state.streams.iter().map(|(key, s)| (key, &*s.classes));
         let open = self.state.open.values().flat_map(|cell| &cell.streams);
-        open.map(|(key, s)| (key, s.classes.as_slice()))
-            .chain(closed)
+        open.map(|(key, s)| (key, &*s.classes)).chain(closed)
     }
 }
 
@@ -211,7 +206,7 @@ fn stream_fits(spec: &ModelSpec, stream: &StreamState) -> bool {
     let classes_fit = spec
         .classes
         .as_ref()
-        .is_none_or(|classes| *classes == stream.classes);
+        .is_none_or(|classes| **classes == *stream.classes);
     // Of another kind of records: their sums cannot be told apart from those to come.
     let nature = spec.decoder.kind.nature();
     let summaries = stream.sliding.panes().map(|pane| &pane.summary);

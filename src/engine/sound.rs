@@ -196,6 +196,8 @@ fn all(mut times: impl Iterator<Item = Millis>) -> Result<(), Fault> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::super::state::{Lost, OpenCell, Settled};
     use super::super::tests::{TIME, spec};
     use super::*;
@@ -226,7 +228,7 @@ mod tests {
 
     const CELL: Cell = 200_000;
 
-    fn classes(count: usize) -> Vec<String> {
+    fn classes(count: usize) -> Arc<[String]> {
         (0..count).map(|class| class.to_string()).collect()
     }
 

@@ -86,7 +86,7 @@ pub(super) struct OpenCell {
 /// One stream's records in an open cell.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct OpenStream {
-    pub(super) classes: Vec<String>,
+    pub(super) classes: Arc<[String]>,
     pub(super) on_time: Option<Summary>,
     /// By the cell that they belong to.
     pub(super) late: BTreeMap<Cell, Summary>,
@@ -95,7 +95,7 @@ pub(super) struct OpenStream {
 /// One stream.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct StreamState {
-    pub(super) classes: Vec<String>,
+    pub(super) classes: Arc<[String]>,
     pub(super) sliding: Sliding,
     pub(super) alerts: Alerts,
     /// Of rules with a budget.
@@ -165,7 +165,7 @@ impl State {
 
 impl StreamState {
     pub(super) fn new(
-        classes: Vec<String>,
+        classes: Arc<[String]>,
         active_ms: Millis,
         seeds: Option<BTreeMap<String, Millis>>,
     ) -> Self {
@@ -223,7 +223,7 @@ impl StreamState {
         HistoryEntry {
             model: spec.name.clone(),
             stream: key.clone(),
-            classes: self.classes.clone(),
+            classes: self.classes.to_vec(),
             start_ms: tile.start_ms,
             end_ms: tile.end_ms,
             summary: tile.summary,

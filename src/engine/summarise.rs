@@ -23,7 +23,8 @@ use crate::window::watermark::{Cell, PartitionTime, cell_of};
 #[derive(Debug, PartialEq)]
 pub struct Stream {
     pub key: StreamKey,
-    pub classes: Vec<String>,
+    /// Shared by streams that have the same.
+    pub classes: Arc<[String]>,
 }
 
 /// Records of one stream in one cell.
@@ -125,7 +126,7 @@ impl Summarise {
 
     /// Makes a stream of an earlier run known again, with the classes it had.
     pub fn know(&mut self, key: &StreamKey, classes: Vec<String>) {
-        let known = Known::new(key.clone(), classes, &self.lines);
+        let known = Known::new(key.clone(), self.table.shared(classes), &self.lines);
         if *key == StreamKey::overflow() {
             self.table.overflow = Some(known);
         } else {
@@ -283,7 +284,8 @@ impl Table {
             None if self.known.len() < spec.limits.streams => {
                 let names = spec.decoder.dimensions.iter().map(|(name, _)| name.clone());
                 let key = StreamKey(names.zip(values.iter().cloned()).collect());
-                let known = Known::new(key, classes_of(spec, scratch)?, lines);
+                let classes = self.shared(classes_of(spec, scratch)?);
+                let known = Known::new(key, classes, lines);
                 self.insert(values.to_vec(), known)
             }
             None => {
@@ -291,12 +293,19 @@ impl Table {
                     Some(known) => known,
                     none => {
                         let classes = classes_of(spec, scratch)?;
-                        none.insert(Known::new(StreamKey::overflow(), classes, lines))
+                        none.insert(Known::new(StreamKey::overflow(), classes.into(), lines))
                     }
                 });
             }
         };
         Ok(&mut self.known[at])
+    }
+
+    /// The classes, where they are the first stream's, as that has them.
+    fn shared(&self, classes: Vec<String>) -> Arc<[String]> {
+        let first = self.known.first().map(|known| &known.stream.classes);
+        let same = first.filter(|first| ***first == *classes);
+        same.cloned().unwrap_or_else(|| classes.into())
     }
 
     fn insert(&mut self, values: Vec<String>, known: Known) -> usize {
@@ -338,8 +347,8 @@ fn classes_of(spec: &ModelSpec, scratch: &Scratch) -> Result<Vec<String>, Reject
 }
 
 impl Known {
-    fn new(key: StreamKey, classes: Vec<String>, lines: &Lines) -> Self {
-        let mut sorted = classes.clone();
+    fn new(key: StreamKey, classes: Arc<[String]>, lines: &Lines) -> Self {
+        let mut sorted = classes.to_vec();
         sorted.sort_unstable();
         let order = classes
             .iter()
@@ -460,7 +469,7 @@ mod tests {
         let key = |value: &str| StreamKey(BTreeMap::from([("d".to_owned(), value.to_owned())]));
         let mut table = Table::default();
         for value in ["a", "b", "c"] {
-            let known = Known::new(key(value), Vec::new(), &Lines::default());
+            let known = Known::new(key(value), Arc::default(), &Lines::default());
             table.insert(vec![value.to_owned()], known);
         }
         table.forget(&key("b"));

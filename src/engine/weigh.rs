@@ -175,24 +175,29 @@ impl StreamState {
         // Records of another kind than the baseline's cannot be weighed by it.
         let fresh = fresh.filter(|fresh| detector.weighs(&fresh.sums));
         let baseline = yardstick.baseline();
-        let against = (
-            baseline.name.clone(),
-            baseline.version,
-            yardstick.stream.clone(),
-        );
         let goes_on = |held: &Weighed| {
-            held.against == against && held.watch == budget.watch && held.evidence.fits(detector)
+            let (name, version, stream) = &held.against;
+            (name, *version, stream) == (&baseline.name, baseline.version, &yardstick.stream)
+                && held.watch == budget.watch
+                && held.evidence.fits(detector)
         };
-        let held = self.evidence.remove(&budget.name).filter(goes_on);
-        let mut weighed = held.unwrap_or_else(|| Weighed {
-            against,
-            watch: budget.watch,
-            evidence: Evidence::new(detector),
-            panes: 0,
-            rising_ms: fresh.map_or(at_ms, |fresh| fresh.start_ms),
-            alarmed_ms: None,
-            patience_ms: 0,
-        });
+        if !self.evidence.get(&budget.name).is_some_and(goes_on) {
+            let begun = Weighed {
+                against: (
+                    baseline.name.clone(),
+                    baseline.version,
+                    yardstick.stream.clone(),
+                ),
+                watch: budget.watch,
+                evidence: Evidence::new(detector),
+                panes: 0,
+                rising_ms: fresh.map_or(at_ms, |fresh| fresh.start_ms),
+                alarmed_ms: None,
+                patience_ms: 0,
+            };
+            self.evidence.insert(budget.name.clone(), begun);
+        }
+        let weighed = self.evidence.get_mut(&budget.name)?;
         let line_nats = budget.line_nats(&weighing.spec.window, weighing.crowd);
         if let Some(fresh) = fresh {
             let evidence = &mut weighed.evidence;
@@ -203,7 +208,6 @@ impl StreamState {
         if reading.is_none_or(|reading| reading.nats <= line_nats / 2.0) {
             weighed.rising_ms = at_ms;
         }
-        self.evidence.insert(budget.name.clone(), weighed);
         let reading = reading?;
         Some(Verdict {
             budget,

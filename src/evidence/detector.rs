@@ -7,9 +7,13 @@
 //! distributed; the likelihood ratio of a gamma distribution whose mean is 1 + κ times as great has mean
 //! 1. Tempering divides the logarithm by the design effect.
 
+use std::ops::Range;
+
 use super::fit::{BlockFit, Fit, LEAST_MEAN, Shares, features_of, mixture};
 use super::state::Watch;
 use super::{ALPHA, Bucket, PaneSums, Season, bucket, dot, log_shares, negative_entropy, quantile};
+use crate::information::exp::ln_1p;
+use crate::information::vector::widest;
 use crate::observation::Millis;
 
 /// Bets on a feature, in its standard deviations: what a bet that knew the shift would stake on shifts
@@ -74,8 +78,29 @@ struct Place {
     records: f64,
     /// By feature that is bet on.
     means: Vec<f64>,
+    /// By feature: between which the mean may lie while nothing has changed.
+    bands: Vec<(f64, f64)>,
     /// ln q by class.
     log_shares: Vec<f64>,
+}
+
+/// A pane as the bets on a feature's mean having gone in one direction have it.
+struct Side {
+    /// λ
+    stakes: [f64; FEATURE_BETS],
+    /// Σy and Σy²
+    first: f64,
+    second: f64,
+    design_effect: f64,
+}
+
+widest! {
+    /// ψ(λ) in place of λ.
+    fn replace_by_psi(stakes: &mut [f64]) -> () {
+        for stake in stakes {
+            *stake = -ln_1p(-*stake) - *stake;
+        }
+    }
 }
 
 impl Detector {
@@ -105,6 +130,7 @@ impl Detector {
                     .iter()
                     .map(|&at| bucket.sums[at] / bucket.records)
                     .collect(),
+                bands: Vec::new(),
                 log_shares: log_shares(bucket.records, bucket.sums[1..].iter().copied()),
             }
         };
@@ -118,14 +144,20 @@ impl Detector {
             })
             .collect();
         let bands = (features.len() * places.len()) as f64;
-        Some(Self {
+        let mut detector = Self {
             z: quantile::normal(1.0 - ALPHA / (2.0 * bands)),
             features,
             season: fit.buckets.is_some().then_some(fit.season).flatten(),
             places,
             blocks: fit.blocks.clone(),
             lengths: (total.sums.len(), total.squares.len()),
-        })
+        };
+        for place in 0..detector.places.len() {
+            let features = 0..detector.features.len();
+            let bands = features.map(|feature| detector.band(feature, place, 0.0));
+            detector.places[place].bands = bands.collect();
+        }
+        Some(detector)
     }
 
     /// Features that are bet on: the entropy first.
@@ -172,21 +204,37 @@ impl Detector {
         bucket(self.season, time_ms)
     }
 
-    /// What each bet on a feature's mean having gone in a direction makes of a pane: increments of
-    /// its logarithm, tempered.
+    /// What each bet on the means of these features having gone in a direction makes of a pane, by
+    /// feature and direction: increments of its logarithm, tempered.
     pub(super) fn feature_increments(
         &self,
-        feature: usize,
-        direction: Direction,
+        features: Range<usize>,
         place: usize,
         pane: &PaneSums,
-    ) -> [f64; FEATURE_BETS] {
+    ) -> Vec<[[f64; FEATURE_BETS]; 2]> {
+        let side = |feature, direction| self.side(feature, direction, place, pane);
+        let sides: Vec<[Side; 2]> = features
+            .map(|feature| Direction::BOTH.map(|direction| side(feature, direction)))
+            .collect();
+        let mut psis: Vec<[[f64; FEATURE_BETS]; 2]> = (sides.iter())
+            .map(|both| [both[0].stakes, both[1].stakes])
+            .collect();
+        replace_by_psi(psis.as_flattened_mut().as_flattened_mut());
+        for (side, psis) in sides.as_flattened().iter().zip(psis.as_flattened_mut()) {
+            for (psi, stake) in psis.iter_mut().zip(side.stakes) {
+                *psi = (stake * side.first - *psi * side.second) / side.design_effect;
+            }
+        }
+        psis
+    }
+
+    fn side(&self, feature: usize, direction: Direction, place: usize, pane: &PaneSums) -> Side {
         let Feature {
             at,
             variance,
             design_effect,
         } = self.features[feature];
-        let (low, high) = self.band(feature, place, 0.0);
+        let (low, high) = self.places[place].bands[feature];
         let (n, sum, squares) = (pane.records, pane.sums[at], pane.squares[at]);
         let (edge, off) = match direction {
             Direction::Up => (high, sum - n * high),
@@ -196,14 +244,14 @@ impl Detector {
             Direction::Up => high,
             Direction::Down => low,
         };
-        let first = off / edge;
         let second = (squares - 2.0 * against * sum + n * against * against) / (edge * edge);
         let scale = (variance.sqrt() / edge).max(1e-9);
-        BETS.map(|bet| {
-            let bet = (bet / scale).min(MOST_STAKED);
-            let psi = -(-bet).ln_1p() - bet;
-            (bet * first - psi * second) / design_effect
-        })
+        Side {
+            stakes: BETS.map(|bet| (bet / scale).min(MOST_STAKED)),
+            first: off / edge,
+            second,
+            design_effect,
+        }
     }
 
     /// Where the mean of a feature may lie while nothing has changed; wider for the mean of a sample,

@@ -95,8 +95,10 @@ impl PaneSums {
         }
         let records = summary.records() as f64;
         let (entropy, entropy_squares) = summary.entropy_sums();
-        let mut sums = vec![entropy / greatest];
-        let mut squares = vec![entropy_squares / (greatest * greatest)];
+        let mut sums = Vec::with_capacity(summary.classes() + 1);
+        let mut squares = Vec::with_capacity(summary.classes() + 1);
+        sums.push(entropy / greatest);
+        squares.push(entropy_squares / (greatest * greatest));
         if nature != Nature::Response {
             sums.extend(summary.probability_sums());
             squares.extend(summary.square_sums());

@@ -60,8 +60,9 @@ impl Detector {
         let at = self.at(feature);
         pane.sums[at] = records * mean;
         pane.squares[at] = records * (self.variance(feature) + mean * mean);
-        let increments = self.feature_increments(feature, direction, place, &pane);
-        increments.into_iter().fold(f64::NEG_INFINITY, f64::max)
+        let increments = self.feature_increments(feature..feature + 1, place, &pane);
+        let of_direction = increments[0][direction as usize];
+        of_direction.into_iter().fold(f64::NEG_INFINITY, f64::max)
     }
 }
 

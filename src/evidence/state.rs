@@ -1,10 +1,14 @@
 //! Evidence as it stands: the logarithm of what each bet has become, and the blocks that are filling.
 
+use std::ops::Range;
+
 use serde::{Deserialize, Serialize};
 
 use super::PaneSums;
 use super::detector::{BLOCK_BETS, Detector, Direction, FEATURE_BETS};
 use super::fit::BlockFit;
+use crate::information::exp::{exp, ln_1p};
+use crate::information::vector::{LANES, widest};
 use crate::observation::Millis;
 
 /// Which channels a rule looks at.
@@ -23,6 +27,12 @@ impl Watch {
         } else {
             self.classes
         }
+    }
+
+    /// Of so many features, those that are looked at.
+    fn features(self, all: usize) -> Range<usize> {
+        let end = if self.classes { all } else { 1 };
+        usize::from(!self.entropy)..end
     }
 
     pub const ALL: Self = Self {
@@ -161,7 +171,7 @@ impl Evidence {
                     .all(|&(place, _)| place < detector.buckets())
         };
         self.features.len() == detector.features()
-            && self.features.iter().flatten().flatten().all(is_bet)
+            && self.bets().iter().all(is_bet)
             && self.blocks.len() == detector.blocks().len()
             && self.blocks.iter().zip(detector.blocks()).all(block)
     }
@@ -169,15 +179,10 @@ impl Evidence {
     /// Takes in the pane that began at `start_ms`; those before it have been.
     pub fn step(&mut self, detector: &Detector, watch: Watch, start_ms: Millis, pane: &PaneSums) {
         let place = detector.place(start_ms);
-        for (feature, bets) in self.features.iter_mut().enumerate() {
-            if !watch.has(feature) {
-                continue;
-            }
-            for (direction, bets) in Direction::BOTH.into_iter().zip(bets) {
-                let more = detector.feature_increments(feature, direction, place, pane);
-                grow(bets, more);
-            }
-        }
+        let watched = watch.features(self.features.len());
+        let more = detector.feature_increments(watched.clone(), place, pane);
+        let bets = self.features[watched].as_flattened_mut();
+        grow(bets.as_flattened_mut(), more.as_flattened().as_flattened());
         if watch.kl {
             for (block, fit) in self.blocks.iter_mut().zip(detector.blocks()) {
                 block.add(place, pane);
@@ -189,7 +194,7 @@ impl Evidence {
                         ..
                     } = &*block;
                     let more = detector.block_increments(fit, *records, classes, places);
-                    grow(&mut block.bets, more);
+                    grow(&mut block.bets, &more);
                     block.empty();
                 }
             }
@@ -210,27 +215,41 @@ impl Evidence {
     /// What it amounts to; none before the first pane.
     pub fn read(&self, detector: &Detector, watch: Watch) -> Option<Reading> {
         let classes = self.features.len().saturating_sub(1);
-        let mut sum = LogSum::default();
-        let mut most: Option<Reading> = None;
-        let mut count = |nats: f64, channel, direction, class, panes| {
-            sum.add(nats);
-            if most.is_none_or(|most| nats > most.nats) {
-                most = Some(Reading {
-                    nats,
+        let watched = watch.features(self.features.len());
+        let mut powers = self.features.clone();
+        let powered = powers[watched].as_flattened_mut().as_flattened_mut();
+        let mut greatest = greatest_of(powered);
+        for block in self.blocks.iter().filter(|_| watch.kl) {
+            greatest = greatest_of(&block.bets).max(greatest);
+        }
+        if !greatest.is_finite() {
+            return None;
+        }
+        raise(powered, greatest);
+        // In units of the greatest bet, so that none is too large.
+        let mut sum = 0.0;
+        let mut most: Option<(f64, Reading)> = None;
+        let mut count = |part: f64, channel, direction, class, panes| {
+            sum += part;
+            if most.is_none_or(|(most, _)| part > most) {
+                let reading = Reading {
+                    nats: greatest,
                     channel,
                     direction,
                     class,
                     panes,
-                });
+                };
+                most = Some((part, reading));
             }
         };
         for (channel, weight) in shares(classes, self.blocks.len(), watch) {
             match channel {
                 Channel::Kl => {
-                    let each = (weight / (self.blocks.len() * BLOCK_BETS) as f64).ln();
+                    let each = weight / (self.blocks.len() * BLOCK_BETS) as f64;
                     for (block, fit) in self.blocks.iter().zip(detector.blocks()) {
-                        let nats = LogSum::of(&block.bets) + each;
-                        count(nats, channel, Direction::Up, None, fit.panes);
+                        let powers = block.bets.map(|bet| exp(bet - greatest));
+                        let part = each * powers.iter().sum::<f64>();
+                        count(part, channel, Direction::Up, None, fit.panes);
                     }
                 }
                 Channel::Entropy | Channel::Classes => {
@@ -240,21 +259,25 @@ impl Evidence {
                         1..classes + 1
                     };
                     let bets = range.len() * Direction::BOTH.len() * FEATURE_BETS;
-                    let each = (weight / bets as f64).ln();
+                    let each = weight / bets as f64;
                     for feature in range {
                         let class = detector.class(feature);
-                        for (direction, bets) in
-                            Direction::BOTH.into_iter().zip(&self.features[feature])
+                        for (direction, powers) in Direction::BOTH.into_iter().zip(&powers[feature])
                         {
-                            count(LogSum::of(bets) + each, channel, direction, class, 1);
+                            let part = each * powers.iter().sum::<f64>();
+                            count(part, channel, direction, class, 1);
                         }
                     }
                 }
             }
         }
-        let nats = sum.value();
+        let nats = greatest + sum.ln();
         most.filter(|_| nats.is_finite())
-            .map(|most| Reading { nats, ..most })
+            .map(|(_, most)| Reading { nats, ..most })
+    }
+
+    fn bets(&self) -> &[f64] {
+        self.features.as_flattened().as_flattened()
     }
 }
 
@@ -277,52 +300,36 @@ impl Block {
     }
 }
 
-/// M ← (1 + M) e^more, in logarithms: a new bet of 1 begins in every pane.
-fn grow<const N: usize>(bets: &mut [f64; N], more: [f64; N]) {
-    for (bet, more) in bets.iter_mut().zip(more) {
-        // From 37 on, adding 1 changes no digit.
-        let held = if *bet > 37.0 { *bet } else { bet.exp().ln_1p() };
-        *bet = held + more;
-    }
-}
-
-/// ln Σ e^x.
-#[derive(Clone, Copy)]
-struct LogSum {
-    most: f64,
-    /// Σ e^(x - most)
-    rest: f64,
-}
-
-impl Default for LogSum {
-    fn default() -> Self {
-        Self {
-            most: f64::NEG_INFINITY,
-            rest: 0.0,
+widest! {
+    /// M ← (1 + M) e^more, in logarithms: a new bet of 1 begins in every pane.
+    fn grow(bets: &mut [f64], more: &[f64]) -> () {
+        for (bet, more) in bets.iter_mut().zip(more) {
+            let grown = ln_1p(exp(*bet));
+            // From 37 on, adding 1 changes no digit.
+            *bet = if *bet > 37.0 { *bet } else { grown } + more;
         }
     }
 }
 
-impl LogSum {
-    fn of(values: &[f64]) -> f64 {
-        let mut sum = Self::default();
-        values.iter().for_each(|&value| sum.add(value));
-        sum.value()
-    }
-
-    fn add(&mut self, value: f64) {
-        if value == f64::NEG_INFINITY {
-            return;
-        }
-        if value > self.most {
-            self.rest = self.rest * (self.most - value).exp() + 1.0;
-            self.most = value;
-        } else {
-            self.rest += (value - self.most).exp();
+widest! {
+    /// e^(bet - greatest) in place of each bet.
+    fn raise(bets: &mut [f64], greatest: f64) -> () {
+        for bet in bets {
+            *bet = exp(*bet - greatest);
         }
     }
+}
 
-    fn value(self) -> f64 {
-        self.most + self.rest.ln()
+widest! {
+    /// Minus infinity of none.
+    fn greatest_of(bets: &[f64]) -> f64 {
+        let (eights, rest) = bets.as_chunks::<LANES>();
+        let mut greatest = [f64::NEG_INFINITY; LANES];
+        for eight in eights {
+            for (greatest, &bet) in greatest.iter_mut().zip(eight) {
+                *greatest = if bet > *greatest { bet } else { *greatest };
+            }
+        }
+        greatest.iter().chain(rest).copied().fold(f64::NEG_INFINITY, f64::max)
     }
 }

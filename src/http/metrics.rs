@@ -225,7 +225,7 @@ impl Shown {
                 labels.push(("stream", stream.key.to_string()));
                 let end = ConstGauge::new(seconds(latest.at_ms));
                 ends.samples.push((labels.clone(), end));
-                for (measure, &value) in &latest.measures.0 {
+                for (measure, value) in latest.measures.iter() {
                     let mut labels = labels.clone();
                     labels.push(("measure", measure.name().to_owned()));
                     measures.samples.push((labels, ConstGauge::new(value)));

@@ -7,7 +7,7 @@
 
 use thiserror::Error;
 
-use super::vector::{Kernel, LANES, by_lanes, total, widest};
+use super::vector::{Kernel, LANES, MANY, Term, by_lanes, sum_by_blocks, total, widest};
 
 /// How far below 0 (and, for a single probability, above 1) rounding may have put a value.
 pub const VALUE_TOLERANCE: f64 = 1e-6;
@@ -51,12 +51,50 @@ pub fn probabilities(values: &mut [f64]) -> Result<(), Invalid> {
     Ok(())
 }
 
+/// The sum of `values` clipped at 0; none if one is not finite or too far below 0.
+fn clipped_sum(values: &[f64]) -> Option<f64> {
+    if values.len() < MANY {
+        of_few(values)
+    } else {
+        // No sum of numbers from 0 on is NaN.
+        Some(of_many(values)).filter(|sum| !sum.is_nan())
+    }
+}
+
 widest! {
-    /// The sum of `values` clipped at 0; none if one is not finite or too far below 0.
-    fn clipped_sum(values: &[f64]) -> Option<f64> {
+    fn of_few(values: &[f64]) -> Option<f64> {
         let Clipped { sums, bad } = by_lanes(values, Clipped::default());
         (bad == [0.0; LANES]).then(|| total(sums))
     }
+}
+
+widest! {
+    fn of_many(values: &[f64]) -> f64 {
+        sum_by_blocks::<ClippedOrNan>(values)
+    }
+}
+
+struct ClippedOrNan;
+
+impl Term for ClippedOrNan {
+    #[inline(always)]
+    fn of(value: f64) -> f64 {
+        if is_good(value) {
+            clipped(value)
+        } else {
+            f64::NAN
+        }
+    }
+}
+
+#[inline(always)]
+fn is_good(value: f64) -> bool {
+    (-VALUE_TOLERANCE..=f64::MAX).contains(&value)
+}
+
+#[inline(always)]
+fn clipped(value: f64) -> f64 {
+    if value > 0.0 { value } else { 0.0 }
 }
 
 #[derive(Default)]
@@ -70,9 +108,8 @@ impl Kernel for Clipped {
     #[inline(always)]
     fn take(&mut self, eight: &[f64; LANES]) {
         for (lane, &value) in eight.iter().enumerate() {
-            let good = (-VALUE_TOLERANCE..=f64::MAX).contains(&value);
-            self.bad[lane] += if good { 0.0 } else { 1.0 };
-            self.sums[lane] += if value > 0.0 { value } else { 0.0 };
+            self.bad[lane] += if is_good(value) { 0.0 } else { 1.0 };
+            self.sums[lane] += clipped(value);
         }
     }
 }

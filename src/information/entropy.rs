@@ -1,29 +1,39 @@
 //! How uncertain one distribution is.
 
 use super::log2::log2;
-use super::vector::{Kernel, LANES, by_lanes, total, widest};
+use super::vector::{Kernel, LANES, MANY, Sums, Term, by_lanes, sum_by_blocks, total, widest};
+
+/// Shannon entropy in bits, -Σ p log2 p with 0 log 0 = 0, of a valid distribution. At least 0, at most
+/// log2 K but for rounding; 0 for one class and for no class. The same bits on every machine.
+pub fn entropy(p: &[f64]) -> f64 {
+    let bits = if p.len() < MANY {
+        of_few(p)
+    } else {
+        of_many(p)
+    };
+    // A sum of 1 + 1e-16 would give -1e-16, and a certain record -0.
+    if bits > 0.0 { bits } else { 0.0 }
+}
 
 widest! {
-    /// Shannon entropy in bits, -Σ p log2 p with 0 log 0 = 0, of a valid distribution. At least 0, at
-    /// most log2 K but for rounding; 0 for one class and for no class. The same bits on every machine.
-    pub fn entropy(p: &[f64]) -> f64 {
-        let Terms(sums) = by_lanes(p, Terms::default());
-        let bits = total(sums);
-        // A sum of 1 + 1e-16 would give -1e-16, and a certain record -0.
-        if bits > 0.0 { bits } else { 0.0 }
+    fn of_few(p: &[f64]) -> f64 {
+        total(by_lanes(p, Sums::<Surprise>::default()).0)
     }
 }
 
-/// Sums of -p log2 p.
-#[derive(Default)]
-struct Terms([f64; LANES]);
+widest! {
+    fn of_many(p: &[f64]) -> f64 {
+        sum_by_blocks::<Surprise>(p)
+    }
+}
 
-impl Kernel for Terms {
+/// -p log2 p
+struct Surprise;
+
+impl Term for Surprise {
     #[inline(always)]
-    fn take(&mut self, eight: &[f64; LANES]) {
-        for (sum, &p) in self.0.iter_mut().zip(eight) {
-            *sum -= p * log2(p);
-        }
+    fn of(p: f64) -> f64 {
+        -(p * log2(p))
     }
 }
 
@@ -48,34 +58,93 @@ pub struct TopTwo {
     pub second: f64,
 }
 
-widest! {
-    /// The two largest probabilities of a valid distribution; all 0 for no class.
-    pub fn top_two(p: &[f64]) -> TopTwo {
-        let Largest { firsts, seconds } = by_lanes(p, Largest::default());
-        let lane = |i: usize| (firsts[i], seconds[i]);
-        let even = both(both(lane(0), lane(4)), both(lane(2), lane(6)));
-        let odd = both(both(lane(1), lane(5)), both(lane(3), lane(7)));
-        let (first, second) = both(even, odd);
-        let class = place_of(first, p);
-        TopTwo { class, first, second }
+/// The two largest probabilities of a valid distribution; all 0 for no class.
+pub fn top_two(p: &[f64]) -> TopTwo {
+    /// From so many on, what several lanes for each of eight save is more than what they cost.
+    const SEVERAL: usize = 256;
+    if p.len() < SEVERAL {
+        top_two_of_few(p)
+    } else {
+        top_two_of_many(p)
     }
 }
 
-/// The two largest values of each lane.
-#[derive(Default)]
-struct Largest {
-    firsts: [f64; LANES],
-    seconds: [f64; LANES],
+widest! {
+    fn top_two_of_few(p: &[f64]) -> TopTwo {
+        by_lanes(p, Largest::NONE).of_all(p)
+    }
 }
 
-impl Kernel for Largest {
+widest! {
+    fn top_two_of_many(p: &[f64]) -> TopTwo {
+        let (blocks, rest) = p.as_chunks::<BLOCK>();
+        let mut wide = Largest::<BLOCK>::NONE;
+        for block in blocks {
+            wide.add(block);
+        }
+        by_lanes(rest, wide.folded()).of_all(p)
+    }
+}
+
+/// So many lanes that a processor need not wait for a value to be compared before it goes on with the
+/// next.
+const BLOCK: usize = 4 * LANES;
+
+/// The two largest values of each lane. Which lane a value is in does not matter to the two of all.
+struct Largest<const N: usize> {
+    firsts: [f64; N],
+    seconds: [f64; N],
+}
+
+impl<const N: usize> Largest<N> {
+    const NONE: Self = Self {
+        firsts: [0.0; N],
+        seconds: [0.0; N],
+    };
+
     #[inline(always)]
-    fn take(&mut self, eight: &[f64; LANES]) {
-        for (lane, &p) in eight.iter().enumerate() {
+    fn add(&mut self, values: &[f64; N]) {
+        for (lane, &p) in values.iter().enumerate() {
             let first = self.firsts[lane];
             self.seconds[lane] = larger(self.seconds[lane], smaller(first, p));
             self.firsts[lane] = larger(first, p);
         }
+    }
+}
+
+impl Largest<BLOCK> {
+    #[inline(always)]
+    fn folded(&self) -> Largest<LANES> {
+        let mut folded = Largest::NONE;
+        for (at, (&first, &second)) in self.firsts.iter().zip(&self.seconds).enumerate() {
+            let lane = at % LANES;
+            let held = (folded.firsts[lane], folded.seconds[lane]);
+            (folded.firsts[lane], folded.seconds[lane]) = both(held, (first, second));
+        }
+        folded
+    }
+}
+
+impl Largest<LANES> {
+    /// The two largest of `p`, whose values were all taken.
+    #[inline(always)]
+    fn of_all(&self, p: &[f64]) -> TopTwo {
+        let lane = |i: usize| (self.firsts[i], self.seconds[i]);
+        let even = both(both(lane(0), lane(4)), both(lane(2), lane(6)));
+        let odd = both(both(lane(1), lane(5)), both(lane(3), lane(7)));
+        let (first, second) = both(even, odd);
+        TopTwo {
+            class: place_of(first, p),
+            first,
+            second,
+        }
+    }
+}
+
+impl Kernel for Largest<LANES> {
+    #[inline(always)]
+    fn take(&mut self, eight: &[f64; LANES]) {
+        self.add(eight);
     }
 }
 

@@ -15,12 +15,13 @@
 //! | [`top_k`] | between which an entropy lies that is known in part |
 //! | [`noise`] | how far sampling alone would move it |
 //! | [`least_squares`] | what solves the small systems that classes make |
-//! | `log2`, [`vector`] | what the others are made of where it must be fast |
+//! | `log2`, [`exp`], [`vector`] | what the others are made of where it must be fast |
 
 pub mod distribution;
 pub mod divergence;
 pub mod ensemble;
 pub mod entropy;
+pub mod exp;
 pub mod least_squares;
 mod log2;
 pub mod multilabel;

@@ -358,6 +358,30 @@ fn log2_is_the_standard_library_s() {
     }
 }
 
+#[test]
+fn exp_and_ln_1p_are_the_standard_library_s() {
+    use super::exp::{exp, ln_1p};
+    let near = |got: f64, want: f64, units: u64, x: f64| {
+        let off = got.to_bits().abs_diff(want.to_bits());
+        assert!(off <= units, "{x:e}: {got} {want}");
+    };
+    let mut random = fastrand::Rng::with_seed(8);
+    for _ in 0..1_000_000 {
+        let x = (random.f64() - 0.5) * 2_f64.powi(random.i32(-60..11));
+        if x > -708.0 && x < 709.0 {
+            near(exp(x), x.exp(), 2, x);
+        }
+        let x = (random.f64() - 0.2) * 2_f64.powi(random.i32(-60..1));
+        near(ln_1p(x), x.ln_1p(), 8, x);
+        let x = random.f64() * 2_f64.powi(random.i32(0..55));
+        near(ln_1p(x), x.ln_1p(), 8, x);
+    }
+    for x in [-708.1, -1e6, f64::NEG_INFINITY] {
+        assert_eq!(exp(x), 0.0);
+    }
+    assert_eq!((exp(0.0), ln_1p(0.0)), (1.0, 0.0));
+}
+
 /// What a processor can do changes nothing, for any number of classes: not one bit.
 #[cfg(target_arch = "x86_64")]
 #[test]

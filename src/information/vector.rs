@@ -8,6 +8,8 @@
 //! On x86-64 `widest!` compiles a function for AVX-512, for AVX2 and for every processor, and picks
 //! when it is called. Elsewhere (NEON belongs to every 64-bit ARM) there is one version.
 
+use std::marker::PhantomData;
+
 /// How many partial sums a kernel keeps: the 64-bit lanes of the widest vectors.
 pub const LANES: usize = 8;
 
@@ -37,6 +39,52 @@ pub fn by_lanes<K: Kernel>(values: &[f64], mut kernel: K) -> K {
         }));
     }
     kernel
+}
+
+/// From so many values on, sums by blocks are faster than by lanes.
+pub const MANY: usize = 64;
+
+/// What is summed of a value; as for a [`Kernel`], this is to be `#[inline(always)]`.
+pub trait Term {
+    fn of(value: f64) -> f64;
+}
+
+/// The sum of the terms of many values. The terms of a block are made first, in a loop that a compiler
+/// is sure to see vectors in, and then added in the same order as by lanes.
+#[inline(always)]
+pub fn sum_by_blocks<T: Term>(values: &[f64]) -> f64 {
+    let (blocks, rest) = values.as_chunks::<MANY>();
+    let mut sums = Sums::<T>::default();
+    for block in blocks {
+        let mut terms = [0.0; MANY];
+        for (term, &value) in terms.iter_mut().zip(block) {
+            *term = T::of(value);
+        }
+        for eight in terms.as_chunks::<LANES>().0 {
+            for (sum, term) in sums.0.iter_mut().zip(eight) {
+                *sum += term;
+            }
+        }
+    }
+    total(by_lanes(rest, sums).0)
+}
+
+/// Sums of terms, by lane.
+pub struct Sums<T>(pub [f64; LANES], PhantomData<T>);
+
+impl<T> Default for Sums<T> {
+    fn default() -> Self {
+        Self([0.0; LANES], PhantomData)
+    }
+}
+
+impl<T: Term> Kernel for Sums<T> {
+    #[inline(always)]
+    fn take(&mut self, eight: &[f64; LANES]) {
+        for (sum, &value) in self.0.iter_mut().zip(eight) {
+            *sum += T::of(value);
+        }
+    }
 }
 
 /// What a processor can do, in steps.

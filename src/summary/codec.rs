@@ -93,7 +93,7 @@ impl Summary {
         section(
             &mut bytes,
             HISTOGRAM,
-            &self.histogram.counts().iter().collect::<Pairs>(),
+            &self.histogram.iter().collect::<Pairs>(),
         );
         self.encode_parts(&mut bytes);
         if let Some(labelled) = &self.labelled {
@@ -131,7 +131,7 @@ impl Summary {
             0 => argmax.total() == records - parts.responses.records,
             _ => argmax.iter().all(|(_, count)| count <= records),
         };
-        if !within || !counted || histogram.counts().total() != records {
+        if !within || !counted || histogram.total() != records {
             return Err(malformed("counts do not add up to the records"));
         }
         if span.is_some() != (records > 0)

@@ -1,13 +1,28 @@
 //! Counts by small whole numbers, in memory by the record and not by the key while few are there.
 
-use serde::{Deserialize, Serialize};
-
 /// How often each key was counted. Keys never counted are not there.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Counts {
-    /// Sorted by key; no count is 0.
-    entries: Vec<(u32, u64)>,
+#[derive(Clone, Debug)]
+pub enum Counts {
+    /// Keys and counts, sorted by key; no count is 0.
+    Few(Vec<(u32, u64)>),
+    /// The count of each key up to the greatest: found without a search, in at most twice the memory.
+    Many(Vec<u64>),
 }
+
+impl Default for Counts {
+    fn default() -> Self {
+        Self::Few(Vec::new())
+    }
+}
+
+/// However they are held.
+impl PartialEq for Counts {
+    fn eq(&self, other: &Self) -> bool {
+        self.iter().eq(other.iter())
+    }
+}
+
+impl Eq for Counts {}
 
 impl Counts {
     /// Of entries sorted by key, without repeats or zeros; none if they are not, or if their total
@@ -18,48 +33,160 @@ impl Counts {
         let total = entries
             .iter()
             .try_fold(0_u64, |sum, e| sum.checked_add(e.1));
-        (sorted && counted && total.is_some()).then_some(Self { entries })
+        if !sorted || !counted || total.is_none() {
+            return None;
+        }
+        let mut counts = Self::Few(entries);
+        counts.fit();
+        Some(counts)
     }
 
     pub fn add(&mut self, key: u32, count: u64) {
-        // Once every key up to it has been seen, a key's place is its number.
-        let guess = key as usize;
-        if let Some(entry) = self.entries.get_mut(guess).filter(|entry| entry.0 == key) {
-            entry.1 += count;
-            return;
+        match self {
+            Self::Many(counts) => match counts.get_mut(key as usize) {
+                Some(held) => *held += count,
+                None => {
+                    let held = counts.iter().filter(|held| **held > 0).count();
+                    if are_many(held + 1, key) {
+                        counts.resize(key as usize, 0);
+                        counts.push(count);
+                    } else {
+                        *self = Self::Few(self.iter().collect());
+                        self.add(key, count);
+                    }
+                }
+            },
+            Self::Few(entries) => match entries.binary_search_by_key(&key, |&(key, _)| key) {
+                Ok(at) => entries[at].1 += count,
+                Err(at) => {
+                    entries.insert(at, (key, count));
+                    self.fit();
+                }
+            },
         }
-        match self.entries.binary_search_by_key(&key, |&(key, _)| key) {
-            Ok(at) => self.entries[at].1 += count,
-            Err(at) => self.entries.insert(at, (key, count)),
+    }
+
+    /// Holds the count of each key where there are many.
+    fn fit(&mut self) {
+        if let Self::Few(entries) = self
+            && let Some(&(greatest, _)) = entries.last()
+            && are_many(entries.len(), greatest)
+        {
+            let mut counts = vec![0; greatest as usize + 1];
+            for &(key, count) in &*entries {
+                counts[key as usize] = count;
+            }
+            *self = Self::Many(counts);
         }
     }
 
     pub fn merge(&mut self, other: &Self) {
-        if self.entries.is_empty() {
-            self.entries.clone_from(&other.entries);
-            return;
-        }
-        for &(key, count) in &other.entries {
-            self.add(key, count);
+        match (&mut *self, other) {
+            (Self::Few(entries), _) if entries.is_empty() => self.clone_from(other),
+            (Self::Many(counts), Self::Many(more)) if more.len() <= counts.len() => {
+                for (count, more) in counts.iter_mut().zip(more) {
+                    *count += more;
+                }
+            }
+            _ => other.iter().for_each(|(key, count)| self.add(key, count)),
         }
     }
 
     /// Takes counts that were merged before away.
     pub fn subtract(&mut self, other: &Self) {
-        for &(key, count) in &other.entries {
-            if let Ok(at) = self.entries.binary_search_by_key(&key, |&(key, _)| key) {
-                self.entries[at].1 = self.entries[at].1.saturating_sub(count);
+        let mut emptied = false;
+        for (key, less) in other.iter() {
+            let held = match self {
+                Self::Few(entries) => {
+                    let at = entries.binary_search_by_key(&key, |&(key, _)| key);
+                    at.ok().map(|at| &mut entries[at].1)
+                }
+                Self::Many(counts) => counts.get_mut(key as usize),
+            };
+            if let Some(held) = held {
+                *held = held.saturating_sub(less);
+                emptied |= *held == 0;
             }
         }
-        self.entries.retain(|&(_, count)| count > 0);
+        if let (Self::Few(entries), true) = (self, emptied) {
+            entries.retain(|&(_, count)| count > 0);
+        }
     }
 
     pub fn total(&self) -> u64 {
-        self.entries.iter().map(|&(_, count)| count).sum()
+        match self {
+            Self::Few(entries) => entries.iter().map(|&(_, count)| count).sum(),
+            Self::Many(counts) => counts.iter().sum(),
+        }
     }
 
     /// Keys and counts, by key.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = (u32, u64)> + DoubleEndedIterator {
-        self.entries.iter().copied()
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = (u32, u64)> {
+        let (few, many): (&[(u32, u64)], &[u64]) = match self {
+            Self::Few(entries) => (entries, &[]),
+            Self::Many(counts) => (&[], counts),
+        };
+        let counted = |(key, &count): (usize, &u64)| (count > 0).then_some((key as u32, count));
+        let many = many.iter().enumerate().filter_map(counted);
+        few.iter().copied().chain(many)
+    }
+}
+
+/// Whether at least every fourth key up to the greatest is there: a count is half an entry.
+fn are_many(keys: usize, greatest: u32) -> bool {
+    4 * keys > greatest as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Keys close together, far apart, and both.
+    fn entries() -> impl Strategy<Value = Vec<(u32, u64)>> {
+        let key = prop_oneof![0..8_u32, 0..60_u32, 0..100_000_u32];
+        prop::collection::vec((key, 1..5_u64), 0..80)
+    }
+
+    fn counts(entries: &[(u32, u64)]) -> Counts {
+        let mut counts = Counts::default();
+        for &(key, count) in entries {
+            counts.add(key, count);
+        }
+        counts
+    }
+
+    fn map(entries: &[(u32, u64)]) -> BTreeMap<u32, u64> {
+        let mut map = BTreeMap::new();
+        for &(key, count) in entries {
+            *map.entry(key).or_default() += count;
+        }
+        map
+    }
+
+    proptest! {
+        #[test]
+        fn counts_are_a_map_s_however_they_are_held(a in entries(), b in entries()) {
+            let (whole, part) = (counts(&a), counts(&b));
+            let expected: Vec<(u32, u64)> = map(&a).into_iter().collect();
+            prop_assert_eq!(whole.iter().collect::<Vec<_>>(), expected.clone());
+            prop_assert_eq!(whole.total(), a.iter().map(|e| e.1).sum::<u64>());
+            prop_assert_eq!(Counts::of(expected), Some(whole.clone()));
+            let mut both = whole.clone();
+            both.merge(&part);
+            prop_assert_eq!(&both, &counts(&[a, b].concat()));
+            both.subtract(&part);
+            prop_assert_eq!(&both, &whole);
+        }
+
+        #[test]
+        fn what_is_held_by_key_is_at_most_twice_as_large_as_by_entry(a in entries()) {
+            if let Counts::Many(counts) = counts(&a) {
+                prop_assert!(counts.len() <= 4 * map(&a).len());
+            }
+        }
     }
 }

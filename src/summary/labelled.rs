@@ -170,9 +170,7 @@ impl Labelled {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.doubts()
-            .iter()
-            .all(|doubts| doubts.counts().iter().len() == 0)
+        self.doubts().iter().all(|doubts| doubts.total() == 0)
     }
 
     /// Records with a label.
@@ -192,7 +190,7 @@ impl Labelled {
 
     /// The share of the labels that were the most probable class; of several such, the lowest.
     pub fn accuracy(&self) -> Option<f64> {
-        self.per_label(self.right.counts().total() as f64)
+        self.per_label(self.right.total() as f64)
     }
 
     /// Mean Σ(p - y)² over the classes, y being 1 for the label and 0 else: in [0, 2].
@@ -239,7 +237,7 @@ impl Labelled {
     }
 
     pub(super) fn stored(&self) -> Stored {
-        let pairs = |histogram: &Histogram| histogram.counts().iter().collect();
+        let pairs = |histogram: &Histogram| histogram.iter().collect();
         let of_label = |of: &OfLabel| (of.label, of.records, of.sums.units().collect());
         (
             self.unknown,
@@ -300,7 +298,7 @@ impl Labelled {
 
     /// Whether the parts are of the same records, of which a summary has `most`.
     fn adds_up(&self, most: u64) -> bool {
-        let [unlabelled, wrong, right] = self.doubts().map(|doubts| doubts.counts().total());
+        let [unlabelled, wrong, right] = self.doubts().map(|doubts| doubts.total());
         let by_label = total(self.by_label.iter().map(|of_label| of_label.records));
         let in_bins = total(self.bins.iter().map(|bin| bin.right));
         let Some(labelled) = wrong.checked_add(right) else {
@@ -312,7 +310,7 @@ impl Labelled {
         observed.is_some_and(|observed| observed > 0 && observed <= most)
             && by_label == Some(labelled)
             && in_bins == Some(right)
-            && self.entropies.counts().total() == labelled
+            && self.entropies.total() == labelled
             && self.unknown <= unlabelled
             && at_most(self.surprise, 46)
             && at_most(self.brier, 42)

@@ -121,6 +121,14 @@ impl Lanes {
         }
     }
 
+    /// The lanes as numbers.
+    pub fn numbers(&self) -> Vec<f64> {
+        match self {
+            Self::Narrow(lanes) => lanes.iter().map(|&lane| lane as f64 / UNITS).collect(),
+            Self::Wide(lanes) => lanes.iter().map(|&lane| from_units(lane)).collect(),
+        }
+    }
+
     /// The lanes in units.
     pub fn units(&self) -> impl Iterator<Item = u128> {
         let (narrow, wide): (&[u64], &[u128]) = match self {

@@ -233,12 +233,12 @@ impl Summary {
 
     /// Σp, by class.
     pub fn probability_sums(&self) -> Vec<f64> {
-        self.sums.units().map(from_units).collect()
+        self.sums.numbers()
     }
 
     /// Σp², by class.
     pub fn square_sums(&self) -> Vec<f64> {
-        self.squares.units().map(from_units).collect()
+        self.squares.numbers()
     }
 
     /// Σh and Σh², in bits and their square.
@@ -253,16 +253,16 @@ impl Summary {
 
     /// The mean distribution; zeros without records.
     pub fn mean(&self) -> Vec<f64> {
-        self.sums.units().map(|sum| self.per_record(sum)).collect()
+        self.means(&self.sums)
     }
 
     /// The population variance of each class's probability, at least 0.
     pub fn variances(&self) -> Vec<f64> {
-        let squares = self.squares.units().map(|squares| self.per_record(squares));
-        squares
-            .zip(self.mean())
-            .map(|(square, mean)| (square - mean * mean).max(0.0))
-            .collect()
+        let mut variances = self.means(&self.squares);
+        for (square, mean) in variances.iter_mut().zip(self.mean()) {
+            *square = (*square - mean * mean).max(0.0);
+        }
+        variances
     }
 
     /// Mean entropy of the records, in bits; 0 without records, as are the other means.
@@ -308,6 +308,14 @@ impl Summary {
     /// The segments that tags make; none where the model has no tags.
     pub fn segments(&self) -> Option<&Segments> {
         self.segments.as_deref()
+    }
+
+    fn means(&self, sums: &Lanes) -> Vec<f64> {
+        let mut means = sums.numbers();
+        // Without records they are zeros.
+        let records = self.records.max(1) as f64;
+        means.iter_mut().for_each(|sum| *sum /= records);
+        means
     }
 
     fn per_record(&self, units: u128) -> f64 {

@@ -137,7 +137,7 @@ fn sums_are_what_they_are_by_hand() {
     assert_eq!(summary.scalars, scalars);
     assert_eq!(summary.argmax_counts(), [2.0, 0.0]);
     assert_eq!(
-        summary.histogram.counts().iter().collect::<Vec<_>>(),
+        summary.histogram.iter().collect::<Vec<_>>(),
         [(0, 1), (1000, 1)]
     );
     assert_eq!(summary.span(), Some((5, 7)));

@@ -15,7 +15,7 @@ pub use values::{Reference, contributions, measures};
 use std::collections::BTreeMap;
 
 use serde::ser::SerializeMap as _;
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use kinds::{bits, classes, most_surprise, one, one_a_label, root_of_labels, two, unbounded};
 
@@ -156,26 +156,55 @@ impl Measure {
     }
 }
 
-/// Measures that exist, by name. All are finite.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
-#[serde(transparent)]
-pub struct Measures(pub BTreeMap<Measure, f64>);
+/// Measures that exist. All are finite.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Measures([Option<f64>; Measure::ALL.len()]);
 
 impl Measures {
     pub fn get(&self, measure: Measure) -> Option<f64> {
-        self.0.get(&measure).copied()
+        self.0[measure as usize]
     }
 
+    /// A value that is not finite is left out.
     pub fn insert(&mut self, measure: Measure, value: f64) {
-        self.0.insert(measure, value);
+        self.0[measure as usize] = Some(value).filter(|value| value.is_finite());
+    }
+
+    /// In order of name.
+    pub fn iter(&self) -> impl Iterator<Item = (Measure, f64)> {
+        let all = Measure::ALL.iter().zip(self.0);
+        all.filter_map(|(&measure, value)| Some((measure, value?)))
+    }
+}
+
+impl Default for Measures {
+    fn default() -> Self {
+        Self([None; Measure::ALL.len()])
+    }
+}
+
+impl FromIterator<(Measure, f64)> for Measures {
+    fn from_iter<I: IntoIterator<Item = (Measure, f64)>>(all: I) -> Self {
+        let mut measures = Self::default();
+        for (measure, value) in all {
+            measures.insert(measure, value);
+        }
+        measures
+    }
+}
+
+impl<'de> Deserialize<'de> for Measures {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let by_name = BTreeMap::<Measure, f64>::deserialize(deserializer)?;
+        Ok(by_name.into_iter().collect())
     }
 }
 
 /// Counts of records as whole numbers, the rest as floats.
 impl Serialize for Measures {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(self.0.len()))?;
-        for (measure, &value) in &self.0 {
+        let mut map = serializer.serialize_map(Some(self.iter().count()))?;
+        for (measure, value) in self.iter() {
             if measure.unit() == RECORDS {
                 map.serialize_entry(measure.name(), &(value as u64))?;
             } else {
@@ -207,7 +236,9 @@ mod tests {
 
     #[test]
     fn counts_are_whole_numbers_in_json() {
-        let measures = Measures([(Measure::Records, 20.0), (Measure::Kl, 0.0)].into());
+        let measures: Measures = [(Measure::Records, 20.0), (Measure::Kl, 0.0)]
+            .into_iter()
+            .collect();
         assert_eq!(
             serde_json::to_string(&measures).unwrap(),
             r#"{"kl":0.0,"records":20}"#

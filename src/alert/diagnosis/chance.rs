@@ -145,7 +145,7 @@ impl Chance {
         let mut classes = Vec::new();
         let mut strongest = 0.0_f64;
         for shift in facts.classes {
-            let at = learnt.classes.iter().position(|name| *name == shift.class);
+            let at = (learnt.classes.iter()).position(|name| **name == *shift.class);
             let nats = self.surprise(shift.window - shift.baseline, variances[at?]);
             strongest = strongest.max(nats);
             if nats > line {

@@ -22,6 +22,8 @@ mod words;
 pub use facts::{Ensemble, Facts, Reading, SegmentShare};
 pub use words::{condition, number, percent, resolved};
 
+use std::sync::Arc;
+
 use super::event::{Cause, ClassShift, Diagnosis};
 use super::rule::Rule;
 use crate::baseline::yardstick::Yardstick;
@@ -35,14 +37,18 @@ pub const MAX_CLASSES: usize = 20;
 /// The classes that contribute most to kl, largest first; ties by class order.
 pub fn class_shifts(window: &Summary, yardstick: &Yardstick) -> Vec<ClassShift> {
     let bits = contributions(window, &yardstick.reference);
-    let (now, before) = (window.mean(), yardstick.summary().mean());
+    let (now, before) = (window.mean(), yardstick.reference.mean());
     let mut order: Vec<usize> = (0..bits.len()).collect();
-    order.sort_by(|&a, &b| bits[b].total_cmp(&bits[a]).then(a.cmp(&b)));
+    let largest_first = |&a: &usize, &b: &usize| bits[b].total_cmp(&bits[a]).then(a.cmp(&b));
+    if order.len() > MAX_CLASSES {
+        order.select_nth_unstable_by(MAX_CLASSES, largest_first);
+        order.truncate(MAX_CLASSES);
+    }
+    order.sort_unstable_by(largest_first);
     order
         .into_iter()
-        .take(MAX_CLASSES)
         .map(|k| ClassShift {
-            class: yardstick.learnt().classes[k].clone(),
+            class: Arc::clone(&yardstick.classes[k]),
             baseline: before[k],
             window: now[k],
             bits: bits[k],

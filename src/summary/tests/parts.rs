@@ -142,11 +142,9 @@ fn sums_of_labels_are_what_they_are_by_hand() {
     assert_eq!(by_label, [(0, 2, vec![1.0, 1.0])]);
     // Doubts in 1/20,000: a half is 10,000, in the bucket of width 64 from 9,984; a quarter 5,000,
     // in that of width 32 from 4,992.
-    let buckets = labelled
-        .doubts()
-        .map(|d| d.counts().iter().collect::<Vec<_>>());
+    let buckets = labelled.doubts().map(|d| d.iter().collect::<Vec<_>>());
     assert_eq!(buckets, [vec![(9984, 3)], vec![(4992, 1)], vec![(4992, 1)]]);
-    assert_eq!(labelled.entropies().counts().total(), 2);
+    assert_eq!(labelled.entropies().total(), 2);
 }
 
 #[test]

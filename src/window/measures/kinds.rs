@@ -222,11 +222,11 @@ mod tests {
             });
             measures(&window, Some(&Reference::new(&baseline)))
         });
-        for (measure, value) in &label.0 {
-            let other = binary.get(*measure).unwrap();
+        for (measure, value) in label.iter() {
+            let other = binary.get(measure).unwrap();
             assert!((value - other).abs() < 1e-9, "{measure:?} {value} {other}");
         }
-        assert_eq!(label.0.len() + 2, binary.0.len());
+        assert_eq!(label.iter().count() + 2, binary.iter().count());
     }
 
     /// Two members that are sure of different classes, and two that agree on (1/2, 1/2): the mean is
@@ -281,7 +281,7 @@ mod tests {
         let mut window = labels(&[[0.5, 0.5]]);
         window.add(&[0.5, 0.5], 0);
         let values = measures(&window, Some(&Reference::new(&window)));
-        assert_eq!(values.0.keys().collect::<Vec<_>>(), [&Measure::Records]);
+        assert_eq!(values.iter().collect::<Vec<_>>(), [(Measure::Records, 2.0)]);
         // What is there of labels is not held against distributions.
         let mut distributions = Summary::new(2);
         distributions.add(&[0.5, 0.5], 0);
@@ -355,11 +355,11 @@ mod tests {
                 // These records have neither labels nor tags.
                 .filter(|m| matches!(m.needs(), Needs::Window | Needs::Baseline))
                 .collect();
-            prop_assert_eq!(values.0.keys().copied().collect::<Vec<_>>(), expected);
-            for (measure, value) in &values.0 {
-                prop_assert!(value.is_finite() && *value >= 0.0, "{measure:?} {value}");
+            prop_assert_eq!(values.iter().map(|(m, _)| m).collect::<Vec<_>>(), expected);
+            for (measure, value) in values.iter() {
+                prop_assert!(value.is_finite() && value >= 0.0, "{measure:?} {value}");
                 if let Some(most) = measure.greatest(Extent { nature, size: Some(2) }) {
-                    prop_assert!(*value <= most + 0.02, "{measure:?} {value} > {most}");
+                    prop_assert!(value <= most + 0.02, "{measure:?} {value} > {most}");
                 }
             }
         }

@@ -99,7 +99,7 @@ impl Estimator {
             accuracy,
             confidence,
             doubt_line: line(doubts.rev(), wrong),
-            entropy_line: line(labelled.entropies().counts().iter().rev(), wrong),
+            entropy_line: line(labelled.entropies().iter().rev(), wrong),
             calibration: isotonic(&by_doubt),
         })
     }
@@ -108,8 +108,8 @@ impl Estimator {
     /// not; none where there are none.
     pub fn estimate(&self, window: &Summary) -> Option<EstimatedAccuracy> {
         let doubts = window.labelled()?.doubts();
-        let records: u64 = doubts.iter().map(|doubts| doubts.counts().total()).sum();
-        let entropies = window.histogram().counts();
+        let records: u64 = doubts.iter().map(|doubts| doubts.total()).sum();
+        let entropies = window.histogram();
         if records == 0 {
             return None;
         }
@@ -117,8 +117,8 @@ impl Estimator {
             let above = counts.filter(|(bucket, _)| line.is_some_and(|line| *bucket <= line));
             above.map(|(_, count)| count).sum::<u64>() as f64
         };
-        let mut every_doubt = doubts.iter().flat_map(|doubts| doubts.counts().iter());
-        let calibrated = doubts.iter().flat_map(|doubts| doubts.counts().iter());
+        let mut every_doubt = doubts.iter().flat_map(|doubts| doubts.iter());
+        let calibrated = doubts.iter().flat_map(|doubts| doubts.iter());
         let calibrated = calibrated.map(|(bucket, count)| count as f64 * self.share_right(bucket));
         let difference = self.accuracy + window.confidence() - self.confidence;
         Some(EstimatedAccuracy {
@@ -147,14 +147,8 @@ pub(super) fn insert_estimate(values: &mut Measures, estimate: EstimatedAccuracy
 
 /// Wrong and right records by bucket, in order.
 fn outcomes(wrong: &Histogram, right: &Histogram) -> Vec<(u32, u64, u64)> {
-    let wrong = wrong
-        .counts()
-        .iter()
-        .map(|(bucket, count)| (bucket, count, 0));
-    let right = right
-        .counts()
-        .iter()
-        .map(|(bucket, count)| (bucket, 0, count));
+    let wrong = wrong.iter().map(|(bucket, count)| (bucket, count, 0));
+    let right = right.iter().map(|(bucket, count)| (bucket, 0, count));
     let mut all: Vec<(u32, u64, u64)> = wrong.chain(right).collect();
     all.sort_unstable();
     let mut merged: Vec<(u32, u64, u64)> = Vec::with_capacity(all.len());
