@@ -62,6 +62,14 @@ pub fn last(text: &Bytes, count: usize) -> [u64; 3] {
     [part(1), part(2), part(3)]
 }
 
+/// The number in the first `count`, 1 to 8, of the eight bytes from 8 · `i` on, which are digits.
+#[inline(always)]
+pub fn first(text: &Bytes, i: usize, count: usize) -> u64 {
+    let digits = word(text, i) ^ ZEROS;
+    // Zeros come in before them, and what follows them goes.
+    eight_digits(digits << (8 * (8 - count) as u32))
+}
+
 /// The number of eight digits (values, not characters), the first in the lowest byte.
 #[inline(always)]
 fn eight_digits(digits: u64) -> u64 {

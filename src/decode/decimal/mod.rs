@@ -84,9 +84,14 @@ pub(super) fn number(text: &[u8], at: usize) -> Option<(f64, usize)> {
 /// The JSON number at `at` as an integer, and the index after it. None where it is something else, or
 /// has a sign or more than [`MOST_INTEGER_DIGITS`].
 pub(super) fn integer(text: &[u8], at: usize) -> Option<(i64, usize)> {
-    let (value, digits) = match window_in(text, at) {
+    let rest = text.get(at..)?;
+    let (value, digits) = match rest.first_chunk() {
         Some(window) => whole(window),
-        None => whole(&window_at_an_end(text, at)),
+        None => {
+            let mut window = [b' '; size_of::<eights::Bytes>()];
+            window[..rest.len()].copy_from_slice(rest);
+            whole(&window)
+        }
     }?;
     Some((value, at + digits))
 }
@@ -175,15 +180,16 @@ const MOST_INTEGER_DIGITS: usize = 18;
 
 /// An integer without a sign, and how many digits it has; none for any other number.
 #[inline(always)]
-fn whole(window: &Window) -> Option<(i64, usize)> {
-    let after = window[BEFORE..].first_chunk()?;
-    let digits = eights::ends(after, eights::leading(after))?;
-    let has_leading_zero = window[BEFORE] == b'0' && digits > 1;
+fn whole(window: &eights::Bytes) -> Option<(i64, usize)> {
+    let digits = eights::ends(window, eights::leading(window))?;
+    let has_leading_zero = window[0] == b'0' && digits > 1;
     if digits == 0 || digits > MOST_INTEGER_DIGITS || has_leading_zero {
         return None;
     }
-    let [high, middle, low] = eights::last(window[digits..].first_chunk()?, digits);
-    let value = high * 10_u64.pow(16) + middle * 10_u64.pow(8) + low;
+    let mut value = 0;
+    for (i, left) in (0..digits.div_ceil(8)).map(|i| (i, (digits - 8 * i).min(8))) {
+        value = value * 10_u64.pow(left as u32) + eights::first(window, i, left);
+    }
     Some((value.cast_signed(), digits))
 }
 
