@@ -280,12 +280,11 @@ impl Daemon<'_> {
 
     fn checkpoint(&self, lead: &mut Lead, writes: StepWrites) -> Result<(), StoreError> {
         let began = self.clock.now();
-        let state = lead.engine.checkpoint();
-        self.store.write_checkpoint(&state, &writes)?;
+        let bytes = self.store.write_checkpoint(&lead.engine, &writes)?;
         let ended = self.clock.now();
         let took = ended.duration_since(began);
         self.hub.meters.checkpoint.observe(took.as_secs_f64());
-        self.hub.meters.checkpoint_bytes.set(state.len() as i64);
+        self.hub.meters.checkpoint_bytes.set(bytes as i64);
         // A process that was frozen, or a disk that was: alerts and the marker do not wait for ten
         // times as long.
         lead.pace.next_checkpoint = ended + took.saturating_mul(CHECKPOINT_SHARE).min(STEP);

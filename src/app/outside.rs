@@ -24,7 +24,7 @@ use crate::kafka::{
     OwnedRecord, Positions, Reread, Status, Step,
 };
 use crate::observation::Millis;
-use crate::store::{Checkpoint, StepWrites, Store, StoreError};
+use crate::store::{Checkpoint, Content, StepWrites, Store, StoreError};
 
 /// The brokers, asked in the name of one group. Errors are those of the functions of the same names
 /// in [`kafka`].
@@ -127,8 +127,8 @@ pub trait Ledger {
 
     fn read_checkpoint(&self) -> Result<Option<Checkpoint>, StoreError>;
 
-    /// Writes the state and `step` as one atomic step, durable on return.
-    fn write_checkpoint(&self, state: &[u8], step: &StepWrites) -> Result<(), StoreError>;
+    /// Writes the state and `step` as one atomic step, durable on return. Gives the bytes of the state.
+    fn write_checkpoint(&self, state: &dyn Content, step: &StepWrites) -> Result<u64, StoreError>;
 
     fn trim_history(&self, before_ms: Millis, most_bytes: u64) -> Result<(), StoreError>;
 
@@ -305,8 +305,8 @@ impl Ledger for Store {
         self.read_checkpoint()
     }
 
-    fn write_checkpoint(&self, state: &[u8], step: &StepWrites) -> Result<(), StoreError> {
-        self.write_checkpoint(state, step).map(drop)
+    fn write_checkpoint(&self, state: &dyn Content, step: &StepWrites) -> Result<u64, StoreError> {
+        Ok(self.write_checkpoint(state, step)?.bytes)
     }
 
     fn trim_history(&self, before_ms: Millis, most_bytes: u64) -> Result<(), StoreError> {

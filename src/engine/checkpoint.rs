@@ -8,6 +8,7 @@
 
 use std::collections::BTreeMap;
 
+use postcard::ser_flavors::Flavor;
 use serde::{Deserialize, Serialize};
 
 use super::outbox::Outbox;
@@ -36,6 +37,52 @@ pub enum CheckpointError {
     Older { found: u16 },
     #[error("checkpoint cannot be read: {0}")]
     Malformed(String),
+}
+
+/// Bytes of a part. What is serialised whole, as a summary is, makes its part longer.
+const PART_BYTES: usize = 16 << 10;
+
+/// Gathers what postcard writes, a byte or a few at a time, into parts.
+struct Parts<'a> {
+    part: Vec<u8>,
+    each: &'a mut dyn FnMut(&[u8]),
+}
+
+impl<'a> Parts<'a> {
+    fn new(each: &'a mut dyn FnMut(&[u8])) -> Self {
+        Self {
+            part: Vec::with_capacity(2 * PART_BYTES),
+            each,
+        }
+    }
+
+    fn hand_over(&mut self) {
+        (self.each)(&self.part);
+        self.part.clear();
+    }
+}
+
+impl Flavor for Parts<'_> {
+    type Output = ();
+
+    #[inline]
+    fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
+        self.try_extend(&[byte])
+    }
+
+    #[inline]
+    fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
+        self.part.extend_from_slice(bytes);
+        if self.part.len() >= PART_BYTES {
+            self.hand_over();
+        }
+        Ok(())
+    }
+
+    fn finalize(mut self) -> postcard::Result<()> {
+        self.hand_over();
+        Ok(())
+    }
 }
 
 #[derive(Serialize)]
@@ -86,6 +133,13 @@ impl Engine {
     /// The state as bytes. Outputs must have been taken: what is not in the outbox is not in the
     /// checkpoint.
     pub fn checkpoint(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        self.checkpoint_parts(&mut |part| bytes.extend_from_slice(part));
+        bytes
+    }
+
+    /// The bytes of [`Engine::checkpoint`], part by part, so that they need not be in memory as a whole.
+    pub fn checkpoint_parts(&self, each: &mut dyn FnMut(&[u8])) {
         let at = |id: PartitionId| &self.partitions[id.0].at;
         let models = self.models.iter().map(|model| {
             let written = WriteModel {
@@ -111,8 +165,9 @@ impl Engine {
                 .collect(),
             outbox: &self.outbox,
         };
-        postcard::to_extend(&write, FORMAT.to_le_bytes().to_vec())
-            .expect("plain data into memory has nothing to fail on")
+        each(&FORMAT.to_le_bytes());
+        postcard::serialize_with_flavor(&write, Parts::new(each))
+            .expect("plain data into memory has nothing to fail on");
     }
 
     /// Goes on from a checkpoint, in an engine to which its partitions have been added. Gives what

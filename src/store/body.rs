@@ -26,6 +26,9 @@ use super::key;
 pub const PIECE_BYTES: usize = 4_080;
 pub const HEAD_BYTES: usize = 13;
 const FORMAT: u8 = 1;
+/// Of pieces that are written ahead of their head in one batch: bounds the memory that sled takes for
+/// it.
+const AHEAD_BYTES: usize = 256 << 10;
 
 /// Why a body is not what was written.
 #[derive(Debug, thiserror::Error)]
@@ -57,13 +60,6 @@ pub struct Head {
 }
 
 impl Head {
-    fn of(body: &[u8]) -> Self {
-        Self {
-            length: body.len() as u64,
-            crc32: crc32fast::hash(body),
-        }
-    }
-
     fn encode(self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(HEAD_BYTES + PIECE_BYTES);
         bytes.push(FORMAT);
@@ -91,6 +87,11 @@ impl Head {
         Ok((head, piece))
     }
 
+    /// Of the whole body.
+    pub fn length(self) -> u64 {
+        self.length
+    }
+
     /// How many pieces follow the first.
     fn further_pieces(self) -> u32 {
         let pieces = self.length.div_ceil(PIECE_BYTES as u64);
@@ -109,16 +110,138 @@ impl Head {
 
 /// Adds to `batch` what replaces the body at `key` by `body`.
 pub fn put(tree: &Tree, batch: &mut Batch, key: &[u8], body: &[u8]) -> Result<Head, sled::Error> {
-    let head = Head::of(body);
-    let mut pieces = body.chunks(PIECE_BYTES);
-    let mut value = head.encode();
-    value.extend_from_slice(pieces.next().unwrap_or_default());
-    batch.insert(key, value);
-    for (index, piece) in (1..).zip(pieces) {
-        batch.insert(key::piece(key, index), piece);
+    let mut pieces = Pieces::new(key);
+    pieces.take(body, |key, piece| {
+        batch.insert(key, piece);
+        Ok(())
+    })?;
+    pieces.finish(tree, batch)
+}
+
+/// Writes the pieces of a long body ahead of its head: each part is taken as it comes, and what makes up
+/// [`AHEAD_BYTES`] goes to the tree as a batch of its own. Until [`Ahead::finish`] is applied the body at
+/// `key`, old or new, does not read as whole.
+pub struct Ahead<'a> {
+    tree: &'a Tree,
+    pieces: Pieces<'a>,
+    batch: Batch,
+    batched: usize,
+    failed: Result<(), sled::Error>,
+}
+
+impl<'a> Ahead<'a> {
+    pub fn new(tree: &'a Tree, key: &'a [u8]) -> Self {
+        Self {
+            tree,
+            pieces: Pieces::new(key),
+            batch: Batch::default(),
+            batched: 0,
+            failed: Ok(()),
+        }
     }
-    remove_pieces_after(tree, batch, key, head.further_pieces())?;
-    Ok(head)
+
+    /// After an error the rest is not written: `finish` gives the error.
+    pub fn take(&mut self, part: &[u8]) {
+        if self.failed.is_ok() {
+            self.failed = self.write(part);
+        }
+    }
+
+    fn write(&mut self, part: &[u8]) -> Result<(), sled::Error> {
+        let Self {
+            tree,
+            pieces,
+            batch,
+            batched,
+            ..
+        } = self;
+        pieces.take(part, |key, piece| {
+            *batched += piece.len();
+            batch.insert(key, piece);
+            if *batched < AHEAD_BYTES {
+                return Ok(());
+            }
+            *batched = 0;
+            tree.apply_batch(std::mem::take(batch))
+        })
+    }
+
+    /// Adds to `batch` what makes the body whole: its head, and pieces that are not written yet.
+    pub fn finish(self, batch: &mut Batch) -> Result<Head, sled::Error> {
+        self.failed?;
+        self.tree.apply_batch(self.batch)?;
+        self.pieces.finish(self.tree, batch)
+    }
+}
+
+/// Cuts a body into pieces.
+struct Pieces<'a> {
+    key: &'a [u8],
+    /// The first, once it is known, with room for the head before it.
+    first: Option<Vec<u8>>,
+    /// The piece that is filling.
+    piece: Vec<u8>,
+    /// Its index.
+    index: u32,
+    length: u64,
+    crc32: crc32fast::Hasher,
+}
+
+impl<'a> Pieces<'a> {
+    fn new(key: &'a [u8]) -> Self {
+        Self {
+            key,
+            first: None,
+            piece: Vec::new(),
+            index: 0,
+            length: 0,
+            crc32: crc32fast::Hasher::new(),
+        }
+    }
+
+    /// Gives the pieces but the first that are known to be full and not the last, with their keys.
+    fn take(
+        &mut self,
+        mut part: &[u8],
+        mut each: impl FnMut(Vec<u8>, &[u8]) -> Result<(), sled::Error>,
+    ) -> Result<(), sled::Error> {
+        self.length += part.len() as u64;
+        self.crc32.update(part);
+        while !part.is_empty() {
+            if self.piece.len() == PIECE_BYTES {
+                if self.index == 0 {
+                    self.first = Some(std::mem::take(&mut self.piece));
+                } else {
+                    each(key::piece(self.key, self.index), &self.piece)?;
+                    self.piece.clear();
+                }
+                self.index += 1;
+            }
+            let room = PIECE_BYTES - self.piece.len();
+            let (fits, rest) = part.split_at(part.len().min(room));
+            self.piece.extend_from_slice(fits);
+            part = rest;
+        }
+        Ok(())
+    }
+
+    /// Adds to `batch` the head and the last piece, and the removal of longer bodies' pieces.
+    fn finish(self, tree: &Tree, batch: &mut Batch) -> Result<Head, sled::Error> {
+        let head = Head {
+            length: self.length,
+            crc32: self.crc32.finalize(),
+        };
+        let mut value = head.encode();
+        if let Some(first) = &self.first {
+            value.extend_from_slice(first);
+            batch.insert(key::piece(self.key, self.index), self.piece);
+        } else {
+            value.extend_from_slice(&self.piece);
+        }
+        batch.insert(self.key, value);
+        remove_pieces_after(tree, batch, self.key, head.further_pieces())?;
+        Ok(head)
+    }
 }
 
 /// Adds to `batch` the removal of the body at `key`, damaged or not.
@@ -263,6 +386,29 @@ mod tests {
         tree.apply_batch(batch).unwrap();
         assert_eq!(tree.len(), 0);
         assert_eq!(get(&tree, b"k").unwrap(), None);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+        #[test]
+        fn a_body_is_the_same_whatever_parts_it_is_given_in(
+            parts in prop::collection::vec((0_usize..9_000, any::<u8>()), 0..120),
+        ) {
+            let (tree, other) = (tree(), tree());
+            let parts = parts.iter().map(|&(length, byte)| vec![byte; length]);
+            let parts: Vec<Vec<u8>> = parts.collect();
+            let body = parts.concat();
+            // Longer, so that pieces have to go.
+            write(&tree, b"k", &vec![1; body.len() + 10_000]);
+            let mut ahead = Ahead::new(&tree, b"k");
+            parts.iter().for_each(|part| ahead.take(part));
+            let mut batch = Batch::default();
+            let head = ahead.finish(&mut batch).unwrap();
+            tree.apply_batch(batch).unwrap();
+            prop_assert_eq!(head, write(&other, b"k", &body));
+            prop_assert_eq!(get(&tree, b"k").unwrap(), Some(body));
+            prop_assert!(tree.iter().map(Result::unwrap).eq(other.iter().map(Result::unwrap)));
+        }
     }
 
     #[test]

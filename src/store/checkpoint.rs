@@ -1,27 +1,57 @@
 //! Checkpoints: the engine's state, and what the same step adds to history and baselines, in one
-//! atomic and durable write.
+//! atomic and durable step.
 //!
-//! Two slots are written in turn: checkpoint n is in slot n mod 2. So the one before the newest is
-//! whole whatever happens to the newest, and a reader takes the newest that verifies. Its body is
-//! `format u8 = 1 │ sequence u64 LE │ state`.
+//! Three slots are written in turn: checkpoint n is in slot n mod 3. A state is too long for one batch of
+//! sled's, which keeps all that it replaces in memory until its end. So the state's pieces are written
+//! ahead into the slot of n, and one batch makes the checkpoint: it has the slot's head, the step, and
+//! the meta that counts to n. Until then n - 1 and n - 2 are whole, and n does not verify; after it n and n - 1
+//! are, whatever happens to the third. A reader takes the newest that verifies. Its body is
+//! `format u8 = 2 │ sequence u64 LE │ state`; format 1 had two slots.
 
 use sled::Batch;
 
-use super::body::{self, BodyError};
+use super::body::{self, Ahead, BodyError};
 use super::error::guarded;
 use super::{Meta, NewBaseline, Store, StoreError, key};
+use crate::engine::Engine;
 use crate::engine::output::HistoryEntry;
 
-const FORMAT: u8 = 1;
-const SLOTS: u8 = 2;
+const FORMAT: u8 = 2;
+const SLOTS: u8 = 3;
 /// Format and sequence.
 const HEAD_BYTES: usize = 9;
+
+/// Bytes that are given part by part, so that they need not be in memory as a whole.
+pub trait Content {
+    fn each_part(&self, each: &mut dyn FnMut(&[u8]));
+}
+
+impl Content for Engine {
+    fn each_part(&self, each: &mut dyn FnMut(&[u8])) {
+        self.checkpoint_parts(each);
+    }
+}
+
+impl<T: AsRef<[u8]>> Content for T {
+    fn each_part(&self, each: &mut dyn FnMut(&[u8])) {
+        each(self.as_ref());
+    }
+}
 
 /// What a step adds to the store beside the state.
 #[derive(Clone, Debug, Default)]
 pub struct StepWrites {
     pub history: Vec<HistoryEntry>,
     pub baselines: Vec<NewBaseline>,
+}
+
+/// A checkpoint that was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Written {
+    /// Of the state.
+    pub bytes: u64,
+    /// Of the step's baselines, in their order.
+    pub versions: Vec<u32>,
 }
 
 /// The newest checkpoint that can be read.
@@ -35,47 +65,62 @@ pub struct Checkpoint {
 }
 
 impl Store {
-    /// Writes the state and `step` as one atomic step, durable on return. Gives the versions of
-    /// the step's baselines, in their order.
+    /// Writes the state and `step` as one atomic step, durable on return.
     ///
     /// A write that failed half-way is the last: later ones give [`StoreError::WriteFailed`].
     pub fn write_checkpoint(
         &self,
-        state: &[u8],
+        state: &dyn Content,
         step: &StepWrites,
-    ) -> Result<Vec<u32>, StoreError> {
+    ) -> Result<Written, StoreError> {
         self.write(|meta, batch| {
             meta.sequence += 1;
-            let body = encode(meta.sequence, state);
-            self.put(batch, &key::checkpoint(slot(meta.sequence)), &body)?;
+            let key = key::checkpoint(slot(meta.sequence));
+            let mut body = Ahead::new(&self.db, &key);
+            body.take(&head(meta.sequence));
+            state.each_part(&mut |part| body.take(part));
+            let body = body.finish(batch).map_err(self.sled("written"))?;
             self.add_history(meta, batch, &step.history)?;
-            self.add_baselines(meta, batch, &step.baselines)
+            let versions = self.add_baselines(meta, batch, &step.baselines)?;
+            Ok(Written {
+                bytes: body.length() - HEAD_BYTES as u64,
+                versions,
+            })
         })
     }
 
     /// The newest checkpoint that can be read; None if none was ever written. The next write
-    /// keeps the one that is returned here and replaces the other.
+    /// keeps the one that is returned here and replaces another.
     ///
     /// [`StoreError::CheckpointLost`] if there have been checkpoints and none can be read.
     pub fn read_checkpoint(&self) -> Result<Option<Checkpoint>, StoreError> {
         let mut writer = self.writer();
         let written = writer.meta.sequence;
-        let mut found = Vec::new();
+        if written == 0 {
+            return Ok(None);
+        }
+        let mut newest: Option<(u64, Vec<u8>)> = None;
         let mut damage = Vec::new();
-        for slot in 0..SLOTS {
+        // From where the last one should be, so that one state is in memory, and not all.
+        for before in 0..u64::from(SLOTS) {
+            let slot = slot(written + u64::from(SLOTS) - before);
             match guarded(&self.path, || Ok(self.read_slot(slot))) {
-                Ok(Ok(Some(checkpoint))) => found.push(checkpoint),
+                Ok(Ok(Some(found))) => {
+                    let is_next = found.0 + before == written;
+                    if newest.as_ref().is_none_or(|(newest, _)| found.0 > *newest) {
+                        newest = Some(found);
+                    }
+                    if is_next {
+                        break;
+                    }
+                }
                 Ok(Ok(None)) => damage.push(format!("slot {slot} is empty")),
                 Ok(Err(error)) => damage.push(format!("slot {slot}: {error}")),
                 Err(panic) => damage.push(format!("slot {slot}: {panic}")),
             }
         }
         let damage = damage.join("; ");
-        let Some((sequence, state)) = found.into_iter().max_by_key(|&(sequence, _)| sequence)
-        else {
-            if written == 0 {
-                return Ok(None);
-            }
+        let Some((sequence, state)) = newest else {
             return Err(StoreError::CheckpointLost {
                 path: self.path.clone(),
                 detail: damage,
@@ -113,12 +158,11 @@ fn slot(sequence: u64) -> u8 {
     (sequence % u64::from(SLOTS)) as u8
 }
 
-pub(super) fn encode(sequence: u64, state: &[u8]) -> Vec<u8> {
-    let mut body = Vec::with_capacity(HEAD_BYTES + state.len());
-    body.push(FORMAT);
-    body.extend(sequence.to_le_bytes());
-    body.extend_from_slice(state);
-    body
+/// What precedes the state.
+pub(super) fn head(sequence: u64) -> [u8; HEAD_BYTES] {
+    let mut head = [FORMAT; HEAD_BYTES];
+    head[1..].copy_from_slice(&sequence.to_le_bytes());
+    head
 }
 
 pub(super) fn decode(mut body: Vec<u8>) -> Result<(u64, Vec<u8>), BodyError> {
@@ -191,7 +235,7 @@ mod tests {
     fn a_shorter_state_removes_the_pieces_that_it_does_not_need() {
         let dir = Dir::new();
         let store = dir.open();
-        for length in [100_000, 100_000, 10, 10] {
+        for length in [100_000, 100_000, 100_000, 10, 10, 10] {
             store
                 .write_checkpoint(&state(0, length), &StepWrites::default())
                 .unwrap();
@@ -211,7 +255,10 @@ mod tests {
         };
         assert_eq!(
             dir.open().write_checkpoint(b"state", &step).unwrap(),
-            [1, 2]
+            Written {
+                bytes: 5,
+                versions: vec![1, 2]
+            }
         );
         let store = dir.open();
         assert_eq!(store.active("fraud-v7").unwrap(), Some(1));
@@ -220,27 +267,34 @@ mod tests {
     }
 
     #[test]
-    fn a_checkpoint_cut_off_half_way_leaves_the_one_before() {
+    fn a_checkpoint_cut_off_half_way_leaves_the_two_before() {
         let dir = Dir::new();
         let store = dir.open();
-        store
-            .write_checkpoint(&state(1, 50_000), &StepWrites::default())
-            .unwrap();
-        store
-            .write_checkpoint(&state(2, 50_000), &StepWrites::default())
-            .unwrap();
-        // Checkpoint 3 would take the slot of 1: some of its pieces, and no head.
-        let key = key::checkpoint(slot(3));
-        store
-            .db
-            .insert(key::piece(&key, 2), state(3, PIECE_BYTES))
-            .unwrap();
-        let expected = Checkpoint {
-            state: state(2, 50_000),
-            sequence: 2,
-            fell_back: None,
+        for i in 1..=4 {
+            store
+                .write_checkpoint(&state(i, 1_000_000), &StepWrites::default())
+                .unwrap();
+        }
+        // Checkpoint 5 is written ahead into the slot of 2, and its batch is not applied.
+        let key = key::checkpoint(slot(5));
+        let mut cut_off = Ahead::new(&store.db, &key);
+        cut_off.take(&head(5));
+        cut_off.take(&state(5, 1_000_000));
+        cut_off.finish(&mut Batch::default()).unwrap();
+        drop(store);
+
+        let store = dir.open();
+        let expected = |sequence, fell_back| Checkpoint {
+            state: state(sequence as u8, 1_000_000),
+            sequence,
+            fell_back,
         };
-        assert_eq!(read(&store), expected);
+        assert!(store.read_slot(slot(5)).is_err());
+        assert_eq!(read(&store), expected(4, None));
+        damage_piece(&store, 4, 1);
+        let back = read(&store);
+        assert_eq!(back, expected(3, back.fell_back.clone()));
+        assert!(back.fell_back.is_some());
     }
 
     #[test]
@@ -257,7 +311,7 @@ mod tests {
         assert_eq!((back.sequence, back.state), (2, state(2, 50_000)));
         let said = back.fell_back.unwrap();
         assert!(
-            said.starts_with("checkpoint 3 is lost, 2 is there (slot 1: its CRC32"),
+            said.starts_with("checkpoint 3 is lost, 2 is there (slot 0: its CRC32"),
             "{said}"
         );
 
@@ -296,7 +350,7 @@ mod tests {
         assert!(
             error
                 .to_string()
-                .contains("slot 0 is empty; slot 1: piece 3 of 12 is missing")
+                .contains("slot 1: piece 3 of 12 is missing; slot 0 is empty; slot 2 is empty")
         );
     }
 
@@ -327,9 +381,12 @@ mod tests {
 
     #[test]
     fn the_bytes_of_a_checkpoint_are_fixed() {
-        let golden = b"\x01\x02\x01\0\0\0\0\0\0state";
-        assert_eq!(encode(258, b"state"), golden);
+        let golden = b"\x02\x02\x01\0\0\0\0\0\0state";
+        assert_eq!(head(258), golden[..HEAD_BYTES]);
         assert_eq!(decode(golden.to_vec()).unwrap(), (258, b"state".to_vec()));
+        let older = b"\x01\x02\x01\0\0\0\0\0\0state".to_vec();
+        let said = decode(older).unwrap_err().to_string();
+        assert_eq!(said, "it has format 1, this build knows 2");
     }
 
     proptest! {

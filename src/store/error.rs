@@ -26,7 +26,7 @@ pub enum StoreError {
         path.display()
     )]
     Damaged { path: PathBuf, detail: String },
-    /// The store works, and neither of its checkpoints can be read.
+    /// The store works, and none of its checkpoints can be read.
     #[error(
         "no checkpoint in the store at {} can be read ({detail}): the state has to be rebuilt from \
          Kafka",

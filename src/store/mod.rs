@@ -4,7 +4,8 @@
 //! reaches the disk together or not at all; and a damaged disk is noticed, never believed. The
 //! rules:
 //! - Everything is in sled's default tree. One `sled::Batch` is one atomic step, and every write is
-//!   one batch, then `flush`, then fsync (sled's flush alone does not reach the disk).
+//!   one batch, then `flush`, then fsync (sled's flush alone does not reach the disk). Only pieces of a
+//!   checkpoint go before it, where nothing is that counts (`checkpoint`).
 //! - Every value but the format is a `body`: in pieces of at most 4 KB, with length and checksum.
 //!   Within it the content has a format byte of its own.
 //! - sled panics on damage: every call into it is `guarded`, and the panic becomes an error.
@@ -57,7 +58,7 @@ use sled::{Batch, Db, IVec};
 use uuid::Uuid;
 
 pub use baselines::{About, BaselineInfo, NewBaseline};
-pub use checkpoint::{Checkpoint, StepWrites};
+pub use checkpoint::{Checkpoint, Content, StepWrites, Written};
 pub use error::StoreError;
 pub use export::{export, import};
 pub use history::History;
@@ -68,8 +69,9 @@ use error::guarded;
 /// The format of the whole store. A build reads this one and refuses newer ones.
 pub const FORMAT: u32 = 1;
 
-/// Of sled's page cache. Its default is 1 GiB; the checkpoint and the newest history fit here.
-const CACHE_BYTES: u64 = 64 << 20;
+/// Of sled's page cache, whose default is 1 GiB. Of a long checkpoint, which is only written, a part is
+/// enough.
+const CACHE_BYTES: u64 = 16 << 20;
 /// sled's background flush, which also reclaims space. Our own writes do not wait for it.
 const FLUSH_EVERY_MS: u64 = 500;
 /// The most that a database file has when the process was killed before the store's first write: a

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use super::testing::{Dir, entry, new_baseline};
 use super::*;
 
-/// A store with two checkpoints, a baseline and some history, closed.
+/// A store with checkpoints, a baseline and some history, closed.
 fn filled() -> Dir {
     let dir = Dir::new();
     let store = dir.open();
@@ -259,7 +259,7 @@ fn checkpoints_do_not_fill_the_disk() {
     let bytes = size(dir.0.path());
     assert!(
         bytes < 16 << 20,
-        "{bytes} bytes for two checkpoints of 400 kB"
+        "{bytes} bytes for three checkpoints of 400 kB"
     );
     assert_eq!(fs::read_dir(dir.0.path().join("blobs")).unwrap().count(), 0);
 }

@@ -30,7 +30,7 @@ use crate::kafka::{
     Record, RecordHeaders, Reread, Status, Step,
 };
 use crate::observation::Millis;
-use crate::store::{Checkpoint, StepWrites, StoreError};
+use crate::store::{Checkpoint, Content, StepWrites, StoreError};
 
 /// What a process says when it gives way: when it wants to go on.
 pub type Way = Yielder<(), Duration>;
@@ -483,11 +483,13 @@ impl Ledger for SimLedger {
         }))
     }
 
-    fn write_checkpoint(&self, state: &[u8], _step: &StepWrites) -> Result<(), StoreError> {
+    fn write_checkpoint(&self, state: &dyn Content, _step: &StepWrites) -> Result<u64, StoreError> {
+        let mut bytes = Vec::new();
+        state.each_part(&mut |part| bytes.extend_from_slice(part));
         self.0.crossroads("write checkpoint");
-        self.write(Some(state));
+        self.write(Some(&bytes));
         self.0.crossroads("checkpoint written");
-        Ok(())
+        Ok(bytes.len() as u64)
     }
 
     fn trim_history(&self, _before_ms: Millis, _most_bytes: u64) -> Result<(), StoreError> {
