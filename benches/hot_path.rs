@@ -5,32 +5,26 @@
 //! stand limits of the machine at hand: a pass that only adds the payload's bytes, and one that only
 //! copies them.
 //!
-//! Distributions are softmaxes of normal logits (sd 2), written as Python's `json` writes floats:
-//! shortest digits that give the float again, an exponent below 1e-4. `json_simple` has an escape in
-//! its first key, which is enough for the fast path to leave a record to serde_json.
+//! `json_simple` has an escape in its first key, which is enough for the fast path to leave a record
+//! to serde_json.
 
-use std::fmt::Write as _;
 use std::hint::black_box;
 use std::sync::Arc;
 
 use divan::Bencher;
 use divan::counter::{BytesCount, ItemsCount};
-use klaxond::alert::rule::Rule;
-use klaxond::decode::{
-    Decoder, DecoderSpec, DimensionSource, Format, Kind, NoHeaders, Record, Scratch,
-};
-use klaxond::engine::spec::{BaselineSpec, ModelLimits, ModelSpec};
+use klaxond::decode::{Decoder, Format, Scratch};
 use klaxond::engine::summarise::Summarise;
 use klaxond::information::distribution::probabilities;
 use klaxond::information::entropy::{entropy, top_two};
 use klaxond::summary::Summary;
-use klaxond::window::WindowSpec;
 use klaxond::window::watermark::PartitionTime;
 
-const CLASSES: [usize; 4] = [2, 10, 100, 1000];
+#[path = "common/payloads.rs"]
+mod payloads;
+use payloads::{Digits, Ring, START_MS, decoder, distributions, model, record};
 
-/// 2026-11-23T10:00:00Z.
-const START_MS: i64 = 1_795_428_000_000;
+const CLASSES: [usize; 4] = [2, 10, 100, 1000];
 
 fn main() {
     divan::main();
@@ -42,7 +36,7 @@ mod limits {
     #[divan::bench(args = CLASSES)]
     fn add_the_bytes(bencher: Bencher, classes: usize) {
         let ring = Ring::json(classes, Digits::All, "id");
-        ring.bench(bencher, |payload| {
+        bench(&ring, bencher, |payload| {
             let sum: u64 = payload.iter().map(|byte| u64::from(*byte)).sum();
             black_box(sum);
         });
@@ -52,7 +46,7 @@ mod limits {
     fn copy_the_bytes(bencher: Bencher, classes: usize) {
         let ring = Ring::json(classes, Digits::All, "id");
         let mut copy = Vec::new();
-        ring.bench(bencher, move |payload| {
+        bench(&ring, bencher, move |payload| {
             copy.clear();
             copy.extend_from_slice(payload);
             black_box(&copy);
@@ -66,7 +60,7 @@ mod decode {
     fn decode(bencher: Bencher, format: Format, ring: &Ring) {
         let decoder = Decoder::new(decoder(format));
         let mut scratch = Scratch::default();
-        ring.bench(bencher, move |payload| {
+        bench(ring, bencher, move |payload| {
             decoder
                 .decode(&record(payload), &mut scratch)
                 .expect("the payload is good");
@@ -116,7 +110,7 @@ mod summarise {
     fn summarise(bencher: Bencher, format: Format, ring: &Ring) {
         let mut summarise = Summarise::new(Arc::new(model(format)));
         let mut partition = PartitionTime::default();
-        ring.bench(bencher, move |payload| {
+        bench(ring, bencher, move |payload| {
             summarise
                 .record(&mut partition, &record(payload), None)
                 .expect("the payload is good");
@@ -229,146 +223,14 @@ mod kernels {
     }
 }
 
-/// Payloads that are read one after the other.
-struct Ring(Vec<Vec<u8>>);
-
-/// How many digits the floats of a payload have.
-#[derive(Clone, Copy)]
-enum Digits {
-    /// As many as it takes to give the float again.
-    All,
-    /// `round(p, 6)`.
-    Six,
-}
-
-impl Ring {
-    fn json(classes: usize, digits: Digits, id_key: &str) -> Self {
-        let document = |(i, p): (usize, Vec<f64>)| {
-            let numbers: Vec<_> = p.iter().map(|p| python(*p, digits)).collect();
-            let time_ms = START_MS as usize + i * 10;
-            let country = ["DE", "FR", "PL", "SE"][i % 4];
-            format!(
-                "{{\"{id_key}\": {i}, \"ts\": {time_ms}, \"country\": \"{country}\", \
-                 \"probabilities\": [{}]}}",
-                numbers.join(", ")
-            )
-            .into_bytes()
-        };
-        Self(
-            distributions(classes)
-                .into_iter()
-                .enumerate()
-                .map(document)
-                .collect(),
-        )
-    }
-
-    fn f32le(classes: usize) -> Self {
-        let payload = |p: Vec<f64>| p.iter().flat_map(|p| (*p as f32).to_le_bytes()).collect();
-        Self(distributions(classes).into_iter().map(payload).collect())
-    }
-
-    fn f64le(classes: usize) -> Self {
-        let payload = |p: Vec<f64>| p.iter().flat_map(|p| p.to_le_bytes()).collect();
-        Self(distributions(classes).into_iter().map(payload).collect())
-    }
-
-    fn bench(&self, bencher: Bencher, mut run: impl FnMut(&[u8])) {
-        bencher
-            .counter(BytesCount::new(self.0.iter().map(Vec::len).sum::<usize>()))
-            .counter(ItemsCount::new(self.0.len()))
-            .bench_local(|| {
-                for payload in &self.0 {
-                    run(black_box(payload));
-                }
-            });
-    }
-}
-
-/// Softmaxes of normal logits: few when they are long, so that they stay in the cache.
-fn distributions(classes: usize) -> Vec<Vec<f64>> {
-    let mut random = fastrand::Rng::with_seed(7);
-    let mut normal = || {
-        let radius = (-2.0 * (1.0 - random.f64()).ln()).sqrt();
-        radius * (std::f64::consts::TAU * random.f64()).cos()
-    };
-    let mut distribution = || {
-        let weights: Vec<f64> = (0..classes).map(|_| (2.0 * normal()).exp()).collect();
-        let total: f64 = weights.iter().sum();
-        weights.iter().map(|weight| weight / total).collect()
-    };
-    (0..(16_000 / classes).clamp(16, 500))
-        .map(|_| distribution())
-        .collect()
-}
-
-/// A float as Python's `json` writes it.
-fn python(p: f64, digits: Digits) -> String {
-    let p = match digits {
-        Digits::All => p,
-        Digits::Six => (p * 1e6).round() / 1e6,
-    };
-    if p == 0.0 || p >= 1e-4 {
-        return format!("{p:?}");
-    }
-    let text = format!("{p:e}");
-    let (mantissa, exponent) = text.split_once("e-").expect("it is below 1");
-    let mut out = String::new();
-    let _ = write!(out, "{mantissa}e-{exponent:0>2}"); // a String takes everything
-    out
-}
-
-fn record(payload: &[u8]) -> Record<'_> {
-    Record {
-        payload: Some(payload),
-        timestamp_ms: Some(START_MS),
-        headers: &NoHeaders,
-    }
-}
-
-/// Raw payloads have neither a time of their own nor dimensions.
-fn decoder(format: Format) -> DecoderSpec {
-    let json = format == Format::Json;
-    let country = (
-        "country".to_owned(),
-        DimensionSource::Pointer("/country".to_owned()),
-    );
-    DecoderSpec {
-        format,
-        kind: Kind::Probabilities,
-        probabilities: None,
-        timestamp: json.then(|| "/ts".to_owned()),
-        dimensions: if json { vec![country] } else { Vec::new() },
-        tags: Vec::new(),
-        label: None,
-        max_payload_bytes: 1 << 20,
-        max_classes: 10_000,
-    }
-}
-
-fn model(format: Format) -> ModelSpec {
-    ModelSpec {
-        name: "bench".to_owned(),
-        topics: vec!["predictions".to_owned()],
-        decoder: decoder(format),
-        classes: None,
-        window: WindowSpec::Time {
-            length_ms: 300_000,
-            slide_ms: 10_000,
-        },
-        lateness_ms: 5_000,
-        idle_after_ms: 30_000,
-        max_ahead_ms: 300_000,
-        baseline: BaselineSpec::None,
-        min_baseline_records: 1_000,
-        forget_streams_after_ms: 86_400_000,
-        rules: Vec::<Rule>::new(),
-        budgets: Vec::new(),
-        season: None,
-        review: None,
-        limits: ModelLimits {
-            streams: 1_000,
-            open_panes: 1_000,
-        },
-    }
+/// Runs it over all payloads, as one item each.
+fn bench(ring: &Ring, bencher: Bencher, mut run: impl FnMut(&[u8])) {
+    bencher
+        .counter(BytesCount::new(ring.bytes()))
+        .counter(ItemsCount::new(ring.payloads().len()))
+        .bench_local(|| {
+            for payload in ring.payloads() {
+                run(black_box(payload));
+            }
+        });
 }
