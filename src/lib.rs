@@ -12,7 +12,7 @@
 //!    │ decide     merge into panes; close windows on the watermark;
 //!    │            measure against the baseline; step the rules
 //!    └─────────────┬──────────────┘                               engine, second half
-//!                  │ checkpoint: state, positions, outbox         store: one sled batch
+//!                  │ checkpoint: state, positions, outbox         store: one atomic step
 //!                  ▼
 //!       outbox ──► alerts, windows, dead letters, review records  kafka: Publisher, one transaction
 //! ```

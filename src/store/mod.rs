@@ -182,7 +182,7 @@ impl Store {
         })
     }
 
-    /// Bytes of all keys and values of history. sled takes up to about twice as much on the disk.
+    /// Bytes of all keys and values of history. sled's log takes a multiple of it on the disk.
     pub fn history_bytes(&self) -> u64 {
         self.writer().meta.history_bytes
     }
