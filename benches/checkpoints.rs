@@ -12,6 +12,9 @@
 #[allow(dead_code)]
 #[path = "end_to_end/process.rs"]
 mod process;
+#[allow(dead_code, reason = "for the other benchmarks")]
+#[path = "common/streams.rs"]
+mod streams;
 #[allow(dead_code)]
 #[path = "end_to_end/traffic.rs"]
 mod traffic;
@@ -21,17 +24,14 @@ use std::hint::black_box;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use klaxond::alert::rule::{Comparison, Rule, Scope, Threshold};
-use klaxond::decode::{DecoderSpec, DimensionSource, Format, Kind, NoHeaders, Record};
+use klaxond::decode::{DecoderSpec, NoHeaders, Record};
 use klaxond::engine::output::Output;
-use klaxond::engine::spec::{BaselineSpec, ModelLimits, ModelSpec};
+use klaxond::engine::spec::ModelSpec;
 use klaxond::engine::{Engine, PartitionId, Published, TopicPartition};
 use klaxond::store::{StepWrites, Store};
-use klaxond::window::WindowSpec;
-use klaxond::window::measures::Measure;
 
-const SLIDE_MS: i64 = 10_000;
-const PANES: i64 = 30;
+use streams::{PANES, SLIDE_MS};
+
 /// What the daemon lets pass without a step, at most.
 const STEP: Duration = Duration::from_secs(5);
 const STEPS_A_SLIDE: u64 = 2;
@@ -273,57 +273,15 @@ impl Live {
     }
 }
 
+/// The other benchmarks' model, with records as `traffic` writes them, dated by Kafka.
 fn spec(streams: usize) -> ModelSpec {
+    let spec = streams::spec(streams, Vec::new());
     ModelSpec {
-        name: "bench".to_owned(),
-        topics: vec!["predictions".to_owned()],
         decoder: DecoderSpec {
-            format: Format::Json,
-            kind: Kind::Probabilities,
             probabilities: Some("/p".to_owned()),
             timestamp: None,
-            dimensions: vec![(
-                "stream".to_owned(),
-                DimensionSource::Pointer("/stream".to_owned()),
-            )],
-            tags: Vec::new(),
-            label: None,
-            max_payload_bytes: 1 << 20,
-            max_classes: 10_000,
+            ..spec.decoder
         },
-        classes: None,
-        window: WindowSpec::Time {
-            length_ms: PANES * SLIDE_MS,
-            slide_ms: SLIDE_MS,
-        },
-        lateness_ms: 0,
-        idle_after_ms: 30_000,
-        max_ahead_ms: 300_000,
-        baseline: BaselineSpec::Named("bench".to_owned()),
-        season: None,
-        min_baseline_records: 1_000,
-        forget_streams_after_ms: 86_400_000,
-        rules: vec![uncertain()],
-        budgets: Vec::new(),
-        review: None,
-        limits: ModelLimits {
-            streams,
-            open_panes: 1_000,
-        },
-    }
-}
-
-fn uncertain() -> Rule {
-    Rule {
-        name: "uncertain".to_owned(),
-        measure: Measure::Entropy,
-        comparison: Comparison::Above,
-        threshold: Threshold::Absolute(3.0),
-        clear: None,
-        for_ms: 60_000,
-        keep_firing_ms: 0,
-        min_records: 50,
-        severity: "warning".to_owned(),
-        scope: Scope::Streams,
+        ..spec
     }
 }

@@ -6,12 +6,10 @@ use std::time::Instant;
 use super::bare::Took;
 use super::process::{self, PARTITIONS, median};
 use super::reader::Reader;
-use super::traffic::{T0, Writer, distribution, record};
+use super::traffic;
 use crate::broker::broker;
 use crate::daemon::Site;
 
-/// Distinct records; they are written again and again, each time with later times.
-const POOL: usize = 2_000;
 const RUNS: usize = 3;
 
 const MODEL: &str = r#"
@@ -76,20 +74,7 @@ fn compare(classes: usize, records: u64) {
 pub fn filled(part: &str, classes: usize, records: u64) -> Site {
     let site = Site::new(&format!("{part}-{classes}"), MODEL);
     site.create_topics(PARTITIONS);
-    let mut rng = fastrand::Rng::with_seed(1948);
-    let pool: Vec<Vec<f64>> = (0..POOL).map(|_| distribution(&mut rng, classes)).collect();
-    let writer = Writer::new(&site.brokers, &site.input());
-    // 20 minutes of event time.
-    let every_us = 1_200_000_000 / records;
-    for i in 0..records {
-        let time_ms = T0 + (i * every_us / 1_000) as i64;
-        let payload = record(&pool[i as usize % POOL], time_ms, i as usize % 3);
-        writer.write((i % PARTITIONS as u64) as i32, &payload);
-    }
-    for partition in 0..PARTITIONS {
-        writer.write(partition, b"the end");
-    }
-    writer.flush();
+    traffic::fill(&site.brokers, &site.input(), PARTITIONS, classes, records);
     site
 }
 

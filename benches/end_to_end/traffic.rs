@@ -24,6 +24,27 @@ pub fn record(p: &[f64], time_ms: i64, stream: usize) -> Vec<u8> {
         .into_bytes()
 }
 
+/// Distinct distributions of a topic; they are written again and again, each time with later times.
+const POOL: usize = 2_000;
+/// Event time of all its records.
+const SPAN_US: u64 = 1_200_000_000;
+
+/// Writes so many records of three streams. The last record of each partition is one that is refused.
+pub fn fill(brokers: &str, topic: &str, partitions: i32, classes: usize, records: u64) {
+    let mut rng = fastrand::Rng::with_seed(1948);
+    let pool: Vec<Vec<f64>> = (0..POOL).map(|_| distribution(&mut rng, classes)).collect();
+    let writer = Writer::new(brokers, topic);
+    for i in 0..records {
+        let time_ms = T0 + (i * SPAN_US / records / 1_000) as i64;
+        let payload = record(&pool[i as usize % POOL], time_ms, i as usize % 3);
+        writer.write((i % partitions as u64) as i32, &payload);
+    }
+    for partition in 0..partitions {
+        writer.write(partition, b"the end");
+    }
+    writer.flush();
+}
+
 pub struct Writer {
     producer: BaseProducer,
     topic: String,

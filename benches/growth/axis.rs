@@ -29,7 +29,8 @@ impl Unit {
         }
         // Not 1,000 ms for what is a second but for rounding.
         let fits = |(size, _): &&(f64, &str)| value >= size * 0.9995;
-        let (size, name) = prefixes.iter().find(fits).or(prefixes.last()).unwrap();
+        let (size, name) =
+            (prefixes.iter().find(fits).or(prefixes.last())).expect("there are some");
         format!("{} {name}", three_digits(value / size))
     }
 }

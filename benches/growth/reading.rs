@@ -8,13 +8,9 @@ use crate::broker::broker;
 use crate::daemon::Site;
 use crate::process::{cpu_seconds, median};
 use crate::reader::Reader;
-use crate::traffic::{T0, Writer, distribution, record};
+use crate::traffic;
 
 const CLASSES: usize = 10;
-/// Distinct distributions; they are written again and again, each time with later times.
-const POOL: usize = 2_000;
-/// Event time of all records of a topic.
-const SPAN_MS: u64 = 1_200_000;
 const RUNS: usize = 3;
 
 const PARTITIONS: [i32; 5] = [1, 4, 16, 64, 256];
@@ -100,18 +96,7 @@ impl Topic {
     fn fill(name: &str, partitions: i32, records: u64) -> Self {
         let site = Site::new(name, "");
         site.create_topics(partitions);
-        let mut rng = fastrand::Rng::with_seed(1948);
-        let pool: Vec<Vec<f64>> = (0..POOL).map(|_| distribution(&mut rng, CLASSES)).collect();
-        let writer = Writer::new(&site.brokers, &site.input());
-        for i in 0..records {
-            let time_ms = T0 + (i * SPAN_MS / records) as i64;
-            let payload = record(&pool[i as usize % POOL], time_ms, i as usize % 3);
-            writer.write((i % partitions as u64) as i32, &payload);
-        }
-        for partition in 0..partitions {
-            writer.write(partition, b"the end");
-        }
-        writer.flush();
+        traffic::fill(&site.brokers, &site.input(), partitions, CLASSES, records);
         Self {
             site,
             partitions,

@@ -262,3 +262,27 @@ pub(super) fn check_name(topic: &str) -> Result<(), KafkaError> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::valid::{Delivery, StartAt};
+
+    #[test]
+    fn how_long_a_full_queue_is_left_alone_is_the_user_s_to_say() {
+        let backoff = |properties: &[(&str, &str)]| {
+            let owned = |&(key, value): &(&str, &str)| (key.to_owned(), value.to_owned());
+            let cluster = Cluster::new(&KafkaConfig {
+                brokers: "127.0.0.1:1".to_owned(),
+                group: "klaxond".to_owned(),
+                start_at: StartAt::Latest,
+                delivery: Delivery::ExactlyOnce,
+                properties: properties.iter().map(owned).collect(),
+            });
+            let config = cluster.unwrap().consumer_config("klaxond");
+            config.get(FETCH_BACKOFF).map(str::to_owned)
+        };
+        assert_eq!(backoff(&[]).as_deref(), Some("5"));
+        assert_eq!(backoff(&[(FETCH_BACKOFF, "70")]).as_deref(), Some("70"));
+    }
+}
