@@ -23,13 +23,15 @@ use crate::observation::Millis;
 /// The deepest nesting that is followed; serde_json follows wanted values to 127.
 const MOST_DEPTH: usize = 64;
 
-/// Reads one document into `scratch`. None at a doubt: what is in `scratch` is then for nothing.
+/// Reads one document into `scratch`. None at a doubt: what is in `scratch` and `findings` is then for
+/// nothing.
 pub(super) fn read(
     fields: &Fields,
     spec: &DecoderSpec,
     text: &[u8],
     scratch: &mut Scratch,
-) -> Option<Findings> {
+    findings: &mut Findings,
+) -> Option<()> {
     scratch.buffers.forget_seen(fields);
     let mut pass = Pass {
         fields,
@@ -37,15 +39,12 @@ pub(super) fn read(
         scratch,
         text,
         at: 0,
-        distribution: None,
+        findings,
     };
     pass.space();
     pass.value(Fields::ROOT, MOST_DEPTH)?;
     pass.space();
-    (pass.at == text.len()).then_some(Findings {
-        distribution: pass.distribution.map(|(rank, shape)| (rank, Ok(shape))),
-        ..Findings::default()
-    })
+    (pass.at == text.len()).then_some(())
 }
 
 struct Pass<'a> {
@@ -55,8 +54,7 @@ struct Pass<'a> {
     text: &'a [u8],
     /// The index of the next byte.
     at: usize,
-    /// The rank of the distribution that was read, and its shape.
-    distribution: Option<(usize, Shape)>,
+    findings: &'a mut Findings,
 }
 
 /// Every method starts at the first byte of what it reads and leaves `at` after it; none is a doubt.
@@ -170,7 +168,8 @@ impl<'a> Pass<'a> {
     }
 
     fn distribution(&mut self, rank: usize, depth: usize) -> Option<()> {
-        if self.distribution.is_some_and(|(found, _)| found < rank) {
+        let found = &self.findings.distribution;
+        if found.as_ref().is_some_and(|(found, _)| *found < rank) {
             return self.skip(depth);
         }
         let shape = match self.peek()? {
@@ -190,7 +189,7 @@ impl<'a> Pass<'a> {
                 Shape::Number
             }
         };
-        self.distribution = Some((rank, shape));
+        self.findings.distribution = Some((rank, Ok(shape)));
         Some(())
     }
 

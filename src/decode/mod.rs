@@ -237,15 +237,25 @@ impl Scratch {
 pub struct Decoder {
     spec: DecoderSpec,
     fields: Fields,
+    /// The texts that come from headers, with their names.
+    headers: Vec<(Text, String)>,
 }
 
 /// The fast way with the simple one behind it, or, for tests, the simple one alone.
-type ReadJson = fn(&Decoder, &Record<'_>, &[u8], &mut Scratch) -> Result<Findings, Rejection>;
+type ReadJson =
+    fn(&Decoder, &Record<'_>, &[u8], &mut Scratch, &mut Findings) -> Result<(), Rejection>;
 
 impl Decoder {
     pub fn new(spec: DecoderSpec) -> Self {
-        let fields = Fields::new(&spec);
-        Self { spec, fields }
+        let by_header = |(text, source): (Text, &DimensionSource)| match source {
+            DimensionSource::Header(name) => Some((text, name.clone())),
+            DimensionSource::Pointer(_) => None,
+        };
+        Self {
+            fields: Fields::new(&spec),
+            headers: spec.texts().filter_map(by_header).collect(),
+            spec,
+        }
     }
 
     /// Fills `scratch` from one record. On success its fields are all valid and `time_ms` is there.
@@ -264,14 +274,15 @@ impl Decoder {
     ) -> Result<(), Rejection> {
         self.reset(record, scratch);
         let payload = self.payload(record)?;
-        let findings = match self.spec.format {
-            Format::Json => read_json(self, record, payload, scratch)?,
-            Format::F32Le => self.raw(raw::f32le, payload, scratch)?,
-            Format::F64Le => self.raw(raw::f64le, payload, scratch)?,
-        };
+        let mut findings = Findings::default();
+        match self.spec.format {
+            Format::Json => read_json(self, record, payload, scratch, &mut findings)?,
+            Format::F32Le => self.raw(raw::f32le, payload, scratch, &mut findings)?,
+            Format::F64Le => self.raw(raw::f64le, payload, scratch, &mut findings)?,
+        }
         let (field, shape) = match findings.distribution {
             Some((_, Err(rejection))) => return Err(rejection),
-            Some((rank, Ok(shape))) => (self.fields.distributions[rank].as_str(), shape),
+            Some((rank, Ok(ref shape))) => (self.fields.distributions[rank].as_str(), shape),
             None => return Err(self.no_distribution()),
         };
         self.distribution(field, shape, scratch)?;
@@ -324,14 +335,15 @@ impl Decoder {
         record: &Record<'_>,
         payload: &[u8],
         scratch: &mut Scratch,
-    ) -> Result<Findings, Rejection> {
+        findings: &mut Findings,
+    ) -> Result<(), Rejection> {
         if !self.spec.kind.is_nested()
-            && let Some(findings) = fast::read(&self.fields, &self.spec, payload, scratch)
+            && fast::read(&self.fields, &self.spec, payload, scratch, findings).is_some()
         {
-            return Ok(findings);
+            return Ok(());
         }
         self.reset(record, scratch);
-        self.simple_json(record, payload, scratch)
+        self.simple_json(record, payload, scratch, findings)
     }
 
     fn simple_json(
@@ -339,8 +351,9 @@ impl Decoder {
         _record: &Record<'_>,
         payload: &[u8],
         scratch: &mut Scratch,
-    ) -> Result<Findings, Rejection> {
-        json::read(&self.fields, &self.spec, payload, scratch)
+        findings: &mut Findings,
+    ) -> Result<(), Rejection> {
+        json::read(&self.fields, &self.spec, payload, scratch, findings)
     }
 
     fn raw(
@@ -348,7 +361,8 @@ impl Decoder {
         read: raw::Read,
         payload: &[u8],
         scratch: &mut Scratch,
-    ) -> Result<Findings, Rejection> {
+        findings: &mut Findings,
+    ) -> Result<(), Rejection> {
         scratch.class_names.clear();
         let (members, shape) = match self.spec.kind {
             Kind::Ensemble { members, .. } => {
@@ -359,29 +373,27 @@ impl Decoder {
         };
         let most = self.spec.max_classes;
         read(payload, members, most, &mut scratch.probabilities)?;
-        Ok(Findings {
-            distribution: Some((0, Ok(shape))),
-            ..Findings::default()
-        })
+        findings.distribution = Some((0, Ok(shape)));
+        Ok(())
     }
 
     /// Makes the numbers that were read a distribution, by the model's kind.
     fn distribution(
         &self,
         field: &str,
-        shape: Shape,
+        shape: &Shape,
         scratch: &mut Scratch,
     ) -> Result<(), Rejection> {
         let values = &mut scratch.probabilities;
         scratch.form = Form::Distribution;
         let outcome = match (self.spec.kind, shape) {
-            (Kind::Ensemble { .. }, Shape::Members(members)) => {
+            (Kind::Ensemble { .. }, &Shape::Members(members)) => {
                 let expected_bits = ensemble::pool(values, members)
                     .map_err(|(member, invalid)| not_a_member(field, member, invalid))?;
                 scratch.form = Form::Ensemble { expected_bits };
                 return Ok(());
             }
-            (Kind::TopK { .. }, Shape::Tokens(response)) => {
+            (Kind::TopK { .. }, &Shape::Tokens(response)) => {
                 values.clear();
                 scratch.class_names.clear();
                 scratch.form = Form::Response(response);
@@ -426,10 +438,7 @@ impl Decoder {
 
     /// Dimensions, tags and the label that come from headers, whatever the format.
     fn header_texts(&self, headers: &dyn Headers, scratch: &mut Scratch) -> Result<(), Rejection> {
-        for (text, source) in self.spec.texts() {
-            let DimensionSource::Header(header) = source else {
-                continue;
-            };
+        for &(text, ref header) in &self.headers {
             let Some(value) = headers.get(header) else {
                 continue;
             };

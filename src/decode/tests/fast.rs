@@ -43,7 +43,9 @@ fn outcome(read: ReadJson, spec: &DecoderSpec, payload: &[u8]) -> Outcome {
 }
 
 fn read_fast(spec: &DecoderSpec, payload: &[u8]) -> bool {
-    super::super::fast::read(&Fields::new(spec), spec, payload, &mut Scratch::sized(spec)).is_some()
+    let (mut scratch, mut findings) = (Scratch::sized(spec), Findings::default());
+    let fields = Fields::new(spec);
+    super::super::fast::read(&fields, spec, payload, &mut scratch, &mut findings).is_some()
 }
 
 impl Scratch {
