@@ -7,7 +7,7 @@
 
 use thiserror::Error;
 
-use super::vector::{Kernel, LANES, MANY, Term, by_lanes, sum_by_blocks, total, widest};
+use super::vector::{MANY, Sums, Term, by_lanes, sum_by_blocks, total, widest};
 
 /// How far below 0 (and, for a single probability, above 1) rounding may have put a value.
 pub const VALUE_TOLERANCE: f64 = 1e-6;
@@ -53,18 +53,18 @@ pub fn probabilities(values: &mut [f64]) -> Result<(), Invalid> {
 
 /// The sum of `values` clipped at 0; none if one is not finite or too far below 0.
 fn clipped_sum(values: &[f64]) -> Option<f64> {
-    if values.len() < MANY {
+    let sum = if values.len() < MANY {
         of_few(values)
     } else {
-        // No sum of numbers from 0 on is NaN.
-        Some(of_many(values)).filter(|sum| !sum.is_nan())
-    }
+        of_many(values)
+    };
+    // No sum of numbers from 0 on is NaN.
+    (!sum.is_nan()).then_some(sum)
 }
 
 widest! {
-    fn of_few(values: &[f64]) -> Option<f64> {
-        let Clipped { sums, bad } = by_lanes(values, Clipped::default());
-        (bad == [0.0; LANES]).then(|| total(sums))
+    fn of_few(values: &[f64]) -> f64 {
+        total(by_lanes(values, Sums::<ClippedOrNan>::default()).0)
     }
 }
 
@@ -95,23 +95,6 @@ fn is_good(value: f64) -> bool {
 #[inline(always)]
 fn clipped(value: f64) -> f64 {
     if value > 0.0 { value } else { 0.0 }
-}
-
-#[derive(Default)]
-struct Clipped {
-    sums: [f64; LANES],
-    /// How many values are no part of a distribution. A float, as all that is in the same vectors.
-    bad: [f64; LANES],
-}
-
-impl Kernel for Clipped {
-    #[inline(always)]
-    fn take(&mut self, eight: &[f64; LANES]) {
-        for (lane, &value) in eight.iter().enumerate() {
-            self.bad[lane] += if is_good(value) { 0.0 } else { 1.0 };
-            self.sums[lane] += clipped(value);
-        }
-    }
 }
 
 widest! {
