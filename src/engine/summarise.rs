@@ -10,6 +10,8 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use foldhash::fast::RandomState;
+
 use super::review::{Lines, Uncertain};
 use crate::baseline::Baseline;
 use crate::decode::{Decoder, Record, Scratch};
@@ -74,7 +76,7 @@ struct Place {
 struct Table {
     known: Vec<Known>,
     /// Where in `known` a stream is, by dimension values in the order of the spec's dimensions.
-    by_values: HashMap<Vec<String>, usize>,
+    by_values: HashMap<Vec<String>, usize, RandomState>,
     /// Of all the streams beyond the limit.
     overflow: Option<Known>,
 }
@@ -92,7 +94,7 @@ pub struct Summarise {
     /// How many batches were taken before this one.
     batches: u64,
     /// Where in the batch a stream's delta is; streams by address, which is theirs alone.
-    places: HashMap<(usize, Place), usize>,
+    places: HashMap<(usize, Place), usize, RandomState>,
     lines: Lines,
 }
 
@@ -107,7 +109,7 @@ impl Summarise {
             table: Table::default(),
             batch: Batch::default(),
             batches: 0,
-            places: HashMap::new(),
+            places: HashMap::default(),
         }
     }
 
