@@ -11,6 +11,8 @@ use crate::broker::broker;
 use crate::daemon::Site;
 
 const RUNS: usize = 3;
+/// The broker's compiler has work to do at first, on the same cores.
+const WARM_UPS: usize = 3;
 
 const MODEL: &str = r#"
 [models.m]
@@ -41,9 +43,10 @@ fn compare(classes: usize, records: u64) {
     let site = filled("rate", classes, records);
     let total = records + PARTITIONS as u64;
     let (mut bare, mut ours) = (Vec::new(), Vec::new());
-    // The broker's compiler has work to do at first.
-    run_bare(&site, total);
-    run_klaxond(&site, "first", |_| {});
+    for run in 0..WARM_UPS {
+        run_bare(&site, total);
+        run_klaxond(&site, &format!("warm-up-{run}"), |_| {});
+    }
     for run in 0..RUNS {
         bare.push(run_bare(&site, total));
         ours.push(run_klaxond(&site, &run.to_string(), |_| {}));
