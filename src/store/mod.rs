@@ -51,6 +51,7 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -72,8 +73,9 @@ pub const FORMAT: u32 = 1;
 /// Of sled's page cache, whose default is 1 GiB. Of a long checkpoint, which is only written, a part is
 /// enough.
 const CACHE_BYTES: u64 = 16 << 20;
-/// sled's background flush, which also reclaims space. Our own writes do not wait for it.
-const FLUSH_EVERY_MS: u64 = 500;
+/// sled's background flush, which also reclaims space: each time the rest of one segment is moved. Our
+/// own writes do not wait for it.
+const FLUSH_EVERY: Duration = Duration::from_millis(500);
 /// The most that a database file has when the process was killed before the store's first write: a
 /// segment of sled. A longer one without keys is not new, it has lost them.
 const UNBORN_BYTES: u64 = 512 << 10;
@@ -113,6 +115,13 @@ impl Store {
     /// Errors: [`StoreError::Locked`], [`StoreError::Newer`], [`StoreError::Damaged`], and
     /// [`StoreError::Io`].
     pub fn open(path: &Path) -> Result<Self, StoreError> {
+        Self::open_flushing(path, FLUSH_EVERY)
+    }
+
+    /// As [`Self::open`], with another time between background flushes: for a benchmark whose steps do
+    /// not wait for the time that they stand for.
+    pub fn open_flushing(path: &Path, every: Duration) -> Result<Self, StoreError> {
+        let every_ms = u64::try_from(every.as_millis()).unwrap_or(u64::MAX);
         let io = |action| {
             move |error| StoreError::Io {
                 action,
@@ -126,7 +135,7 @@ impl Store {
             sled::Config::new()
                 .path(path)
                 .cache_capacity(CACHE_BYTES)
-                .flush_every_ms(Some(FLUSH_EVERY_MS))
+                .flush_every_ms(Some(every_ms))
                 .open()
                 .map_err(|error| StoreError::of_sled("opened", path, error))
         })?;
