@@ -40,17 +40,28 @@ pub(super) fn one_by_one(
     values: &mut Vec<f64>,
 ) -> Option<usize> {
     loop {
-        let (value, end) = number(text, space(text, at))?;
+        let (value, after, is_last) = member(text, at)?;
         if values.len() >= most {
             return None;
         }
         values.push(value);
-        at = space(text, end);
-        match text.get(at)? {
-            b',' => at += 1,
-            b']' => return Some(at + 1),
-            _ => return None,
+        at = after;
+        if is_last {
+            return Some(at);
         }
+    }
+}
+
+/// The number at `at`, white space around it, the index after the comma or bracket that follows, and
+/// whether that is a bracket.
+#[inline(always)]
+fn member(text: &[u8], at: usize) -> Option<(f64, usize, bool)> {
+    let (value, end) = number(text, space(text, at))?;
+    let end = space(text, end);
+    match text.get(end)? {
+        b',' => Some((value, end + 1, false)),
+        b']' => Some((value, end + 1, true)),
+        _ => None,
     }
 }
 

@@ -1,33 +1,38 @@
-//! Rows of numbers on x86-64 with AVX2 and FMA, several numbers at a time.
+//! Rows of numbers on x86-64 with AVX2 and FMA, [`LANES`] numbers at a time.
 //!
-//! First each number's text is taken apart: the comma after it is found 64 bytes at a time, and of the
-//! 32 bytes that end there the digits are read, eight by eight. What comes of [`LANES`] numbers is
-//! then made floats together, without integers of more than 32 bits: w · 10^-s with w as the sum of
-//! two floats, and 10^-s as well. The product is known to about 104 bits; where so many do not say
-//! which float is the nearest (one in 2^46 does not, if digits are random) the row is left to others.
+//! First numbers are found, one by one: where they start and end, and which of the 32 bytes before
+//! their ends are digits and points ([`Group`]). From these bits comes what shape each has, for all lanes
+//! at once ([`Shapes`]): only what cannot be done so is done for each number by itself. Then the digits of
+//! each are read, eight by eight, and made floats together, without integers of more than 32 bits:
+//! w · 10^-s with w as the sum of two floats, and 10^-s as well. The product is known to about 104 bits;
+//! where so many do not say which float is the nearest (one in 2^46 does not, if digits are random) the
+//! number is left to [`number`](super::number).
 //!
-//! Only `-ddd.ddde-dd` is read like that, with or without sign and exponent and at most 23 digits in
-//! front of it. The rest is for [`number`], one at a time.
+//! So is all but `-ddd.ddde-dd`, with or without sign, point and exponent and of at most 23 digits.
 
 #![allow(unsafe_code)]
 
 use std::arch::x86_64::*;
+use std::mem::{swap, transmute};
 
 use super::eights::{Bytes, last_bytes};
-use super::{INVERSES, number, space};
+use super::{INVERSES, member};
 
-/// How many numbers become floats together.
+/// How many numbers are looked at together.
 const LANES: usize = 8;
 
-/// What is looked at to find where numbers end.
+/// Something of each.
+type Lanes = [u32; LANES];
+
+/// What is looked at in one piece to find where numbers end.
 type Block = [u8; 64];
 
-/// What a number is in the last bytes of. (In front of its digits are as many bytes as an exponent takes,
-/// and four more.)
-type Around = [u8; 40];
+/// What a number's digits are in the last bytes of. One is in front of 32, so that digits can be moved
+/// over a point.
+type Around = [u8; size_of::<Bytes>() + 1];
 
-/// The longest number: a sign, the digits, a point and an exponent.
-const MOST_BYTES: usize = MOST_DIGITS + 2 + EXPONENT_BYTES;
+/// How many bytes come before each number that is read in lanes: [`Around`] its digits and an exponent.
+const BEFORE: usize = size_of::<Around>() + EXPONENT_BYTES;
 
 const EXPONENT_BYTES: usize = 4;
 
@@ -43,8 +48,7 @@ impl Vectors {
         let there = is_x86_feature_detected!("avx2")
             && is_x86_feature_detected!("fma")
             && is_x86_feature_detected!("bmi1")
-            && is_x86_feature_detected!("bmi2")
-            && is_x86_feature_detected!("lzcnt");
+            && is_x86_feature_detected!("bmi2");
         there.then_some(Self(()))
     }
 
@@ -55,50 +59,71 @@ impl Vectors {
     }
 }
 
-/// Digits: of the last three, high · 10^16 + middle · 10^8 + low.
-type Parts = [i32; 4];
-
-/// A power of ten or its negative, or any other float, as the sum of two.
-type Scale = [f64; 2];
-
-/// The digits of 1.
-const ONE: Parts = [0, 0, 0, 1];
-
-#[target_feature(enable = "avx2,fma,bmi1,bmi2,lzcnt")]
+#[target_feature(enable = "avx2,fma,bmi1,bmi2")]
 fn row(text: &[u8], mut at: usize, most: usize, values: &mut Vec<f64>) -> Option<usize> {
-    let mut batch = Batch::new();
-    // Where numbers end that have not been read: the bits from `base` on.
-    let (mut base, mut ends) = (at, 0);
-    loop {
-        if ends == 0 {
-            (base, ends) = (at, ends_from(text, at));
-        }
-        let mut end = base + ends.trailing_zeros() as usize;
-        ends &= ends.wrapping_sub(1);
-        match plain(text, at, end) {
-            Some((parts, scale)) => batch.push(parts, scale),
-            None => {
-                let (value, after) = number(text, space(text, at))?;
-                batch.push(ONE, [value, 0.0]);
-                end = space(text, after);
-                if !matches!(text.get(end), Some(b',' | b']')) {
-                    return None;
-                }
-            }
-        }
-        let is_last = *text.get(end)? == b']';
-        at = end + 1;
+    // Indices are kept in 32 bits.
+    u32::try_from(text.len()).ok()?;
+    while at < BEFORE {
+        let (value, after, is_last) = member(text, at)?;
+        values.push(value);
+        at = after;
         if is_last {
-            return batch.finish(values, most).map(|()| at);
+            return (values.len() <= most).then_some(at);
         }
-        if batch.filled == batch.taken + 2 * LANES {
-            batch.take(values);
-            if values.len() > most {
+    }
+    let mut ahead = Ahead {
+        text,
+        at,
+        ends: ends_from(text, at),
+        base: at,
+    };
+    // One group is filled before the other is taken: processors are slow to read in one piece what
+    // they have just written in several.
+    let (mut group, mut before) = (&mut Group::new(at), &mut Group::new(at));
+    loop {
+        let is_last = group.fill(&mut ahead)?;
+        before.take(text, values)?;
+        if is_last {
+            group.take(text, values)?;
+        }
+        if values.len() > most {
+            return None;
+        }
+        if is_last {
+            return Some(ahead.at);
+        }
+        swap(&mut group, &mut before);
+    }
+}
+
+/// What has not been read.
+struct Ahead<'a> {
+    text: &'a [u8],
+    /// Where the next number starts.
+    at: usize,
+    /// Where numbers end: the bits from `base` on.
+    ends: u64,
+    base: usize,
+}
+
+impl Ahead<'_> {
+    /// The index of the next comma or closing bracket.
+    ///
+    /// The blocks are looked at one after the other, not from the last number on: that would have to
+    /// be found first.
+    #[target_feature(enable = "avx2,bmi1")]
+    #[inline]
+    fn end(&mut self) -> Option<usize> {
+        while self.ends == 0 {
+            self.base += size_of::<Block>();
+            if self.base >= self.text.len() {
                 return None;
             }
+            self.ends = ends_from(self.text, self.base);
         }
-        // There is one space or none, as a rule.
-        at += usize::from(text.get(at) == Some(&b' '));
+        let end = self.base + self.ends.trailing_zeros() as usize;
+        self.ends &= self.ends - 1;
+        Some(end)
     }
 }
 
@@ -130,80 +155,295 @@ fn ends(block: &Block) -> u64 {
     half(0) | half(1) << 32
 }
 
-/// The number in `text[start..end]`, where it is plain.
-#[target_feature(enable = "avx2,bmi1,bmi2,lzcnt")]
-#[inline]
-fn plain(text: &[u8], start: usize, end: usize) -> Option<(Parts, Scale)> {
-    let around: &Around = text
-        .get(end.checked_sub(size_of::<Around>())?..end)?
-        .first_chunk()?;
-    let length = end.wrapping_sub(start);
-    if length > MOST_BYTES {
+/// The bytes from `at` on, an index of 32 bits, so that one comparison says whether they are there.
+#[inline(always)]
+fn window<const N: usize>(text: &[u8], at: u32) -> Option<&[u8; N]> {
+    let at = at as usize;
+    if text.len() < at + N {
         return None;
     }
-    let first = size_of::<Around>() - length;
-    let is_negative = *around.get(first)? == b'-';
-    let (exponent, exponent_bytes) = negative_exponent(around);
+    text[at..at + N].first_chunk()
+}
 
-    // From the last: so many digits, a point, so many digits. What is no digit gets its highest bit.
-    let zeros = _mm256_set1_epi8(b'0' as i8);
-    let ended = around[EXPONENT_BYTES + 4 - exponent_bytes..].first_chunk()?;
-    let digits = _mm256_xor_si256(load(ended), zeros);
-    let others = _mm256_adds_epu8(digits, _mm256_set1_epi8(128_u8.wrapping_sub(10) as i8));
-    let others = _mm256_movemask_epi8(others) as u32;
-    let places = others.leading_zeros() & 31;
-    let wholes = (others << places << 1).leading_zeros();
-    let (places, wholes) = (places as usize, wholes as usize);
-    if wholes != 1 {
-        // JSON has no leading zeros.
-        let first = *around.get(first + usize::from(is_negative))?;
-        if wholes == 0 || wholes >= MOST_DIGITS || first == b'0' {
-            return None;
+/// Numbers, or what may be some, as they are found in the text.
+struct Group {
+    /// How many there are. The lanes behind them are of numbers that have been taken, or of none.
+    filled: usize,
+    /// Where they start, perhaps with space, and end.
+    starts: Lanes,
+    ends: Lanes,
+    /// The first four bytes, and the last four.
+    heads: Lanes,
+    tails: Lanes,
+    /// Of the 32 bytes that end with the number, the first in the lowest bit: which are digits, and which
+    /// are points.
+    digits: Lanes,
+    points: Lanes,
+}
+
+impl Group {
+    /// Of none, with ends that have enough before them.
+    fn new(at: usize) -> Self {
+        Self {
+            filled: 0,
+            starts: [at as u32; LANES],
+            ends: [at as u32; LANES],
+            heads: [0; LANES],
+            tails: [0; LANES],
+            digits: [0; LANES],
+            points: [0; LANES],
         }
     }
-    let length_by_parts = usize::from(is_negative) + wholes + 1 + places + exponent_bytes;
-    let is_plain = (length == length_by_parts)
-        & (ended[size_of::<Bytes>() - 1 - places] == b'.')
-        & (places.wrapping_sub(1) < MOST_DIGITS - wholes);
-    if !is_plain {
-        return None;
-    }
-    let scale = SCALES[usize::from(is_negative)].get(places + exponent)?;
 
-    // The digits before the point, moved over it.
-    let moved = around[EXPONENT_BYTES + 3 - exponent_bytes..].first_chunk()?;
-    let moved = _mm256_xor_si256(load(moved), zeros);
-    let moved = _mm256_and_si256(moved, load(last_bytes(wholes + places)));
-    let digits = _mm256_blendv_epi8(moved, digits, load(last_bytes(places)));
-    let pairs = _mm256_maddubs_epi16(digits, _mm256_set1_epi16(1 << 8 | 10));
-    let fours = _mm256_madd_epi16(pairs, _mm256_set1_epi32(1 << 16 | 100));
-    let fours = _mm256_packus_epi32(fours, fours);
-    // Two eights in each half, twice: the first are the first half of the first.
-    let eights = _mm256_madd_epi16(fours, _mm256_set1_epi32(1 << 16 | 10_000));
-    let eights = _mm256_castsi256_si128(_mm256_permute4x64_epi64::<0b10_00>(eights));
-    let mut parts = Parts::default();
-    // SAFETY: 16 bytes are there to be written, and this store asks for no alignment.
-    unsafe { _mm_storeu_si128(parts.as_mut_ptr().cast(), eights) }
-    Some((parts, *scale))
+    /// Takes the next numbers, and says whether a bracket comes after them. None where the text ends.
+    #[target_feature(enable = "avx2,bmi1,bmi2")]
+    #[inline]
+    fn fill(&mut self, ahead: &mut Ahead<'_>) -> Option<bool> {
+        for i in 0..LANES {
+            let index = ahead.end()?;
+            let (start, end) = (ahead.at as u32, index as u32);
+            ahead.at = index + 1;
+            let head = window(ahead.text, start)?;
+            let bytes: &[u8; 33] = window(ahead.text, end.wrapping_sub(32))?;
+            let [bytes @ .., comma_or_bracket] = bytes;
+            self.starts[i] = start;
+            self.ends[i] = end;
+            self.heads[i] = u32::from_le_bytes(*head);
+            self.tails[i] = u32::from_le_bytes(*bytes.last_chunk()?);
+
+            let bytes = load(bytes);
+            // The digits are moved to where no larger byte is.
+            let moved = _mm256_add_epi8(bytes, _mm256_set1_epi8(i8::MAX - b'9' as i8));
+            let digits = _mm256_cmpgt_epi8(moved, _mm256_set1_epi8(i8::MAX - 10));
+            let points = _mm256_cmpeq_epi8(bytes, _mm256_set1_epi8(b'.' as i8));
+            self.digits[i] = _mm256_movemask_epi8(digits) as u32;
+            self.points[i] = _mm256_movemask_epi8(points) as u32;
+            if *comma_or_bracket == b']' {
+                self.filled = i + 1;
+                return Some(true);
+            }
+        }
+        self.filled = LANES;
+        Some(false)
+    }
+
+    /// Adds the numbers to `values`. None where one is none, or beyond all floats.
+    #[target_feature(enable = "avx2,fma,bmi1,bmi2")]
+    #[inline]
+    fn take(&self, text: &[u8], values: &mut Vec<f64>) -> Option<()> {
+        if self.filled == 0 {
+            return Some(());
+        }
+        let shapes = self.shapes();
+        let mut floats = shapes.floats(text)?;
+        if floats.iter().fold(false, |any, float| any | float.is_nan()) {
+            self.take_others(text, &mut floats)?;
+        }
+        values.extend_from_slice(&floats);
+        values.truncate(values.len() - (LANES - self.filled));
+        Some(())
+    }
+
+    /// Reads the numbers of which there is no float, one at a time.
+    #[cold]
+    fn take_others(&self, text: &[u8], floats: &mut [f64; LANES]) -> Option<()> {
+        for (float, start) in floats.iter_mut().zip(self.starts).take(self.filled) {
+            if float.is_nan() {
+                (*float, _, _) = member(text, start as usize)?;
+            }
+        }
+        Some(())
+    }
+
+    #[target_feature(enable = "avx2")]
+    #[inline]
+    fn shapes(&self) -> Shapes {
+        let mut shapes = Shapes::default();
+        for i in 0..LANES {
+            // Where there is more than one space the number is not plain.
+            let space = all(self.heads[i] & 0xff == u32::from(b' '));
+            let length = self.ends[i]
+                .wrapping_sub(self.starts[i])
+                .wrapping_add(space);
+            let head = self.heads[i] >> (space & 8);
+            let shape = shape(length, head, self.tails[i], self.digits[i], self.points[i]);
+            shapes.starts[i] =
+                self.ends[i].wrapping_sub(shape.exponent_bytes + size_of::<Around>() as u32);
+            shapes.counts[i] = shape.count;
+            shapes.unmoved[i] = shape.unmoved;
+            shapes.scales[i] = shape.scale;
+        }
+        shapes
+    }
+}
+
+/// What shape a number has.
+struct Shape {
+    exponent_bytes: u32,
+    /// How many digits there are.
+    count: u32,
+    /// How many bytes, from the last digit, are not to be moved over a point: all, if there is none.
+    unmoved: u32,
+    /// An index in [`SCALES`]: of no number if the shape is not a plain one. Then the rest says nothing.
+    scale: u32,
+}
+
+/// The shape of one number. There is no branch, and all is of 32 bits: so the compiler does it for all
+/// lanes at once.
+#[inline(always)]
+fn shape(length: u32, head: u32, tail: u32, digits: u32, points: u32) -> Shape {
+    let (exponent, exponent_bytes) = negative_exponent(tail);
+    let negative = all(head & 0xff == u32::from(b'-'));
+    // Bits as in `digits`: the number but for its exponent, and its first byte.
+    let before = 32_u32.wrapping_sub(length);
+    let first = (1 << (before & 31)) & all(before < 32);
+    let number = first.wrapping_neg() & (u32::MAX >> exponent_bytes);
+    let (digits, point) = (digits & number, points & number);
+    let has_point = all(point != 0);
+    // All of it is known, there are not two points, and a point is between digits.
+    let wrong = (digits | point | first & negative) ^ number;
+    let wrong = wrong | point & point.wrapping_sub(1) | point & !(digits << 1 & digits >> 1);
+
+    // Of the point's bit, from a float's exponent: AVX2 counts no zeros.
+    let index = ((point as i32 as f32).to_bits() >> 23).wrapping_sub(127);
+    let places = 31_u32.wrapping_sub(exponent_bytes).wrapping_sub(index) & has_point;
+    let count = length
+        .wrapping_sub(exponent_bytes)
+        .wrapping_add(negative)
+        .wrapping_add(has_point);
+    let scale = places.wrapping_add(exponent);
+    // JSON has no leading zeros.
+    let digit = head >> (negative & 8) & 0xff;
+    let wrong = wrong | all(digit == u32::from(b'0')) & count.wrapping_sub(places).wrapping_sub(1);
+    let fits = all(count.wrapping_sub(1) < MOST_DIGITS as u32) & all(scale < INVERSES.len() as u32);
+    let is_plain = all(wrong == 0) & fits;
+    let scale = scale.wrapping_add(negative & INVERSES.len() as u32);
+    Shape {
+        exponent_bytes,
+        count,
+        unmoved: places | !has_point,
+        scale: scale | !is_plain,
+    }
+}
+
+/// All bits, or none.
+#[inline(always)]
+fn all(is: bool) -> u32 {
+    u32::from(is).wrapping_neg()
 }
 
 /// The exponent in the last bytes, if it is negative and of two digits, without its sign; and its
-/// length. Both 0 if there is none. Numbers with and without exponents come in no order, so there is
-/// no branch here.
+/// length. Both 0 if there is none.
 #[inline(always)]
-fn negative_exponent(around: &Around) -> (usize, usize) {
+fn negative_exponent(tail: u32) -> (u32, u32) {
     const SIGN: u32 = u32::from_le_bytes(*b"e-00");
     // Either case of the letter, and all of a digit but its value.
     const FIXED: u32 = u32::from_le_bytes([0xdf, 0xff, 0xf0, 0xf0]);
     // Takes values of ten and more out of their four bits.
     const SIXES: u32 = u32::from_le_bytes([0, 0, 6, 6]);
-    let [.., a, b, c, d] = *around;
-    let rest = u32::from_le_bytes([a, b, c, d]) ^ SIGN;
-    let there = (rest | rest.wrapping_add(SIXES)) & FIXED == 0;
-    // 256 · (10 · tens + ones), between what nobody looks at.
-    let exponent = (rest >> 16).wrapping_mul(10 << 8 | 1) >> 8 & 0xff;
-    let mask = usize::from(there).wrapping_neg();
-    (exponent as usize & mask, EXPONENT_BYTES & mask)
+    let rest = tail ^ SIGN;
+    let there = all((rest | rest.wrapping_add(SIXES)) & FIXED == 0);
+    let (tens, ones) = (rest >> 16 & 0xff, rest >> 24);
+    ((10 * tens + ones) & there, EXPONENT_BYTES as u32 & there)
+}
+
+/// The shapes of a group.
+#[derive(Default)]
+struct Shapes {
+    /// Where starts what is [`Around`] the digits.
+    starts: Lanes,
+    counts: Lanes,
+    unmoved: Lanes,
+    scales: Lanes,
+}
+
+impl Shapes {
+    /// The nearest floats. NaN where that is not known.
+    #[target_feature(enable = "avx2,fma")]
+    #[inline]
+    fn floats(&self, text: &[u8]) -> Option<[f64; LANES]> {
+        let mut fours = [_mm256_setzero_si256(); LANES];
+        for (i, fours) in fours.iter_mut().enumerate() {
+            *fours = self.fours(text, i)?;
+        }
+        let [high, middle, low] = eights(fours);
+        let [scales, rests] = scales(&self.scales);
+        let mut floats = [0.0; LANES];
+        for i in 0..LANES {
+            floats[i] = float_of([high[i], middle[i], low[i]], [scales[i], rests[i]]);
+        }
+        Some(floats)
+    }
+
+    /// The digits of one number, four by four.
+    #[target_feature(enable = "avx2")]
+    #[inline]
+    fn fours(&self, text: &[u8], i: usize) -> Option<__m256i> {
+        let around: &Around = window(text, self.starts[i])?;
+        // The digits before the point, moved over it.
+        let digits = _mm256_blendv_epi8(
+            load(around.first_chunk()?),
+            load(around.last_chunk()?),
+            load(last_bytes(self.unmoved[i] as usize % 32)),
+        );
+        let digits = _mm256_xor_si256(digits, _mm256_set1_epi8(b'0' as i8));
+        let digits = _mm256_and_si256(digits, load(last_bytes(self.counts[i] as usize % 32)));
+        let pairs = _mm256_maddubs_epi16(digits, _mm256_set1_epi16(1 << 8 | 10));
+        Some(_mm256_madd_epi16(pairs, _mm256_set1_epi32(1 << 16 | 100)))
+    }
+}
+
+/// The numbers of eight digits that the last three eights of each are, from the first to the last.
+#[target_feature(enable = "avx2")]
+#[inline]
+fn eights([a, b, c, d, e, f, g, h]: [__m256i; LANES]) -> [[i32; LANES]; 3] {
+    const EVEN: i32 = 0b10_00_10_00;
+    const ODD: i32 = 0b11_01_11_01;
+    let (ab, cd) = (two_by_eights(a, b), two_by_eights(c, d));
+    let (ef, gh) = (two_by_eights(e, f), two_by_eights(g, h));
+    // In each half, one eight of four numbers: the first, which is 0, and the third; the second and the
+    // fourth.
+    let even = (
+        _mm256_shuffle_ps::<EVEN>(ab, cd),
+        _mm256_shuffle_ps::<EVEN>(ef, gh),
+    );
+    let odd = (
+        _mm256_shuffle_ps::<ODD>(ab, cd),
+        _mm256_shuffle_ps::<ODD>(ef, gh),
+    );
+    let high = _mm256_permute2f128_ps::<0x20>(odd.0, odd.1);
+    let middle = _mm256_permute2f128_ps::<0x31>(even.0, even.1);
+    let low = _mm256_permute2f128_ps::<0x31>(odd.0, odd.1);
+    // SAFETY: these are as many bytes, and all bytes are integers.
+    unsafe { transmute([high, middle, low]) }
+}
+
+/// In each half, two eights of the first number and two of the second.
+#[target_feature(enable = "avx2")]
+#[inline]
+fn two_by_eights(first: __m256i, second: __m256i) -> __m256 {
+    let fours = _mm256_packus_epi32(first, second);
+    _mm256_castsi256_ps(_mm256_madd_epi16(
+        fours,
+        _mm256_set1_epi32(1 << 16 | 10_000),
+    ))
+}
+
+/// The powers of ten with these indices, and their rests.
+#[target_feature(enable = "avx2")]
+#[inline]
+fn scales(indices: &Lanes) -> [[f64; LANES]; 2] {
+    let scale = |i: usize| {
+        let scale = &SCALES[indices[i] as usize % SCALES.len()];
+        // SAFETY: 16 bytes are there to be read, and this load asks for no alignment.
+        unsafe { _mm_loadu_pd(scale.as_ptr()) }
+    };
+    let pair = |i: usize| _mm256_set_m128d(scale(i + 2), scale(i));
+    let (a, b, c, d) = (pair(0), pair(1), pair(4), pair(5));
+    let scales = [_mm256_unpacklo_pd(a, b), _mm256_unpacklo_pd(c, d)];
+    let rests = [_mm256_unpackhi_pd(a, b), _mm256_unpackhi_pd(c, d)];
+    // SAFETY: these are as many bytes, and all bytes are floats.
+    unsafe { transmute([scales, rests]) }
 }
 
 #[target_feature(enable = "avx2")]
@@ -213,71 +453,14 @@ fn load(bytes: &Bytes) -> __m256i {
     unsafe { _mm256_loadu_si256(bytes.as_ptr().cast()) }
 }
 
-/// Numbers whose texts have been read. One half is filled before the other is taken: processors are
-/// slow to read in one piece what they have just written in several.
-struct Batch {
-    halves: [([Parts; LANES], [Scale; LANES]); 2],
-    /// How many numbers have come so far, and how many of them have become floats.
-    filled: usize,
-    taken: usize,
-    are_sure: bool,
-}
-
-impl Batch {
-    #[inline(always)]
-    fn new() -> Self {
-        Self {
-            halves: [([[0; 4]; LANES], [[0.0; 2]; LANES]); 2],
-            filled: 0,
-            taken: 0,
-            are_sure: true,
-        }
-    }
-
-    #[inline(always)]
-    fn push(&mut self, parts: Parts, scale: Scale) {
-        let (half, lane) = (self.filled / LANES % 2, self.filled % LANES);
-        self.halves[half].0[lane] = parts;
-        self.halves[half].1[lane] = scale;
-        self.filled += 1;
-    }
-
-    /// Adds the half that was filled first to `values`.
-    #[target_feature(enable = "avx2,fma")]
-    #[inline]
-    fn take(&mut self, values: &mut Vec<f64>) {
-        let (parts, scales) = &self.halves[self.taken / LANES % 2];
-        let mut floats = [0.0; LANES];
-        for ((float, parts), scale) in floats.iter_mut().zip(parts).zip(scales) {
-            let (value, is_sure) = float_of(parts, scale);
-            *float = value;
-            self.are_sure &= is_sure;
-        }
-        values.extend_from_slice(&floats);
-        self.taken += LANES;
-    }
-
-    /// Adds what is left to `values`. None where they become more than `most`, or one was not known well
-    /// enough.
-    #[target_feature(enable = "avx2,fma")]
-    #[inline]
-    fn finish(&mut self, values: &mut Vec<f64>, most: usize) -> Option<()> {
-        while self.taken < self.filled {
-            self.take(values);
-        }
-        values.truncate(values.len() - (self.taken - self.filled));
-        (values.len() <= most && self.are_sure).then_some(())
-    }
-}
-
-/// The nearest float, and whether it is sure to be that.
+/// The nearest float. NaN where it is not known, or the scale is NaN.
 ///
 /// Every step but those that are named is exact. T. J. Dekker, "A floating-point technique for
 /// extending the available precision" (1971), for products and sums that keep what rounding takes;
 /// A. Ziv, "Fast evaluation of elementary mathematical functions with correctly rounded last bit"
 /// (1991), for the question whether all that the result may be is rounded to the same float.
 #[inline(always)]
-fn float_of(&[_, high, middle, low]: &Parts, &[scale, scale_rest]: &Scale) -> (f64, bool) {
+fn float_of([high, middle, low]: [i32; 3], [scale, scale_rest]: Scale) -> f64 {
     let front = f64::from(high).mul_add(1e8, f64::from(middle));
     // The digits: below 10^23, the sum of a float and an integer of at most 24 bits.
     let w = front.mul_add(1e8, f64::from(low));
@@ -291,12 +474,19 @@ fn float_of(&[_, high, middle, low]: &Parts, &[scale, scale_rest]: &Scale) -> (f
     let float = product + (rest - doubt);
     let is_sure = float == product + (rest + doubt);
     // A negative 0 has lost its sign.
-    (float.copysign(product), is_sure)
+    if is_sure {
+        float.copysign(product)
+    } else {
+        f64::NAN
+    }
 }
 
-/// 10^-s and -10^-s, to 2^-106 of themselves.
-static SCALES: [[Scale; INVERSES.len()]; 2] = {
-    let mut scales = [[[0.0; 2]; INVERSES.len()]; 2];
+/// A power of ten or its negative as the sum of two floats.
+type Scale = [f64; 2];
+
+/// 10^-s and then -10^-s, to 2^-106 of themselves. NaN from there on.
+static SCALES: [Scale; 128] = {
+    let mut scales = [[f64::NAN; 2]; 128];
     let mut s = 0;
     while s < INVERSES.len() {
         // 2^k · 10^-s, of 128 bits.
@@ -314,8 +504,8 @@ static SCALES: [[Scale; INVERSES.len()]; 2] = {
             front as f64 * power_of_two(75 - k),
             rest as f64 * power_of_two(-k),
         ];
-        scales[0][s] = scale;
-        scales[1][s] = [-scale[0], -scale[1]];
+        scales[s] = scale;
+        scales[s + INVERSES.len()] = [-scale[0], -scale[1]];
         s += 1;
     }
     scales

@@ -16,7 +16,8 @@ fn check(token: &str) {
     let value: f64 = token.parse().unwrap();
     let expected = value.is_finite().then_some((value.to_bits(), token.len()));
     let long = format!("{token}, 0.12345678901234568, 0.123456789012345678]");
-    let padding = "[0.25, 0.12345678901234568, ";
+    // Long enough that the token is not among the numbers at the beginning, which are read one by one.
+    let padding = "[0.25, 0.12345678901234568, 0.12345678901234568, ";
     let inside = format!("{padding}{long}");
     let read = |text: &str, at| {
         number(text.as_bytes(), at).map(|(value, end)| (value.to_bits(), end - at))
@@ -30,6 +31,7 @@ fn check(token: &str) {
     );
     let others = [
         0.25,
+        0.12345678901234568,
         0.12345678901234568,
         value,
         0.12345678901234568,
@@ -252,7 +254,8 @@ fn token(random: &mut fastrand::Rng) -> String {
         14 => format!("{}.{}", digits(random, 3), digits(random, 2)),
         _ => random
             .choice([
-                "0", "-0.0", "-0", "0.0", "1.0", "1e-05", ".5", "5.", "0e-00",
+                "0", "-0.0", "-0", "0.0", "1.0", "1e-05", ".5", "5.", "0e-00", "5.e-05", "1.5e-0:",
+                "-01", "-00.5", "-",
             ])
             .unwrap()
             .to_owned(),
