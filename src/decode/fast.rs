@@ -218,8 +218,10 @@ impl<'a> Pass<'a> {
 
     /// One number or more, with commas between them, and the bracket.
     fn rest_of_row(&mut self) -> Option<()> {
+        let most = self.spec.max_classes;
         let values = &mut self.scratch.probabilities;
-        self.at = decimal::row(self.text, self.at, self.spec.max_classes, values)?;
+        let rows = &mut self.scratch.buffers.rows;
+        self.at = rows.read(self.text, self.at, most, values)?;
         Some(())
     }
 

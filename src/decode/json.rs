@@ -14,6 +14,7 @@ use std::fmt;
 use serde::Deserialize as _;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
+use super::decimal::Rows;
 use super::fields::{Fields, Node};
 use super::members::Members;
 use super::numbers::{Numbers, Shape};
@@ -30,6 +31,8 @@ pub(super) struct Buffers {
     pub seen: Vec<bool>,
     /// Of an ensemble, the member at hand.
     pub row: Vec<f64>,
+    /// Of rows of numbers.
+    pub rows: Rows,
     /// Of a response, the token at hand.
     pub known: Known,
 }

@@ -4,35 +4,106 @@
 //! small negative exponent. Such a number is read without a branch on how many digits it has, eight
 //! or 24 digits at a time, into an integer w and a power s that say w · 10^-s; the nearest float to that
 //! comes from one multiplication (Eisel–Lemire). Everything else that JSON calls a number is left
-//! to Rust's own parser. Where the processor allows, `rows` reads the plainest of them in batches.
+//! to Rust's own parser. Where the processor allows, `avx2` and `avx512` read the plainest of a row in batches.
 //! All of them round correctly: there is one answer, to the bit.
 //!
 //! `0.0012345678901234567, …`: whole 0, 19 digits after the point. Of the 24 bytes that end before the
 //! comma those before the digits are masked away, which leaves three eights: 1, 23456789 and
 //! 01234567 after five and two zeros; w = 12345678901234567, s = 19.
 
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
 mod eights;
 #[cfg(target_arch = "x86_64")]
-mod rows;
+mod lanes;
 
 use std::str;
 
-/// Adds the JSON numbers from `at` on to `values`, one or more with commas between them and a bracket
-/// after them, and gives the index after that. None where something else is there, a number is
-/// beyond all floats, or there would be more than `most` values.
-pub(super) fn row(text: &[u8], at: usize, most: usize, values: &mut Vec<f64>) -> Option<usize> {
-    #[cfg(target_arch = "x86_64")]
-    if let Some(vectors) = rows::Vectors::new() {
-        let before = values.len();
-        if let Some(end) = vectors.row(text, at, most, values) {
-            return Some(end);
-        }
-        values.truncate(before);
-    }
-    one_by_one(text, at, most, values)
+#[cfg(target_arch = "x86_64")]
+use crate::information::vector::{Width, width};
+
+/// Reads rows of numbers, by the best way that the processor has. All ways read the same.
+#[derive(Debug)]
+pub struct Rows {
+    way: Way,
+    /// How many numbers the last row had: the next is likely to be as long.
+    last: usize,
 }
 
-/// The same, on every processor.
+#[derive(Debug)]
+enum Way {
+    #[cfg(target_arch = "x86_64")]
+    Avx512(avx512::Reader),
+    #[cfg(target_arch = "x86_64")]
+    Avx2(avx2::Reader),
+    OneByOne,
+}
+
+/// So few numbers are read faster one by one.
+const FEW: usize = 4;
+
+impl Default for Rows {
+    fn default() -> Self {
+        let way = Way::best();
+        Self { way, last: 0 }
+    }
+}
+
+impl Way {
+    #[cfg(target_arch = "x86_64")]
+    fn best() -> Self {
+        let width = width();
+        if width >= Width::Avx512
+            && let Some(reader) = avx512::Reader::new()
+        {
+            return Self::Avx512(reader);
+        }
+        if width >= Width::Avx2
+            && let Some(reader) = avx2::Reader::new()
+        {
+            return Self::Avx2(reader);
+        }
+        Self::OneByOne
+    }
+
+    #[cfg(not(target_arch = "x86_64"))]
+    fn best() -> Self {
+        Self::OneByOne
+    }
+}
+
+impl Rows {
+    /// Adds the JSON numbers from `at` on to `values`, one or more with commas between them and a bracket
+    /// after them, and gives the index after that. None where something else is there, a number is
+    /// beyond all floats, or there would be more than `most` values.
+    pub fn read(
+        &mut self,
+        text: &[u8],
+        at: usize,
+        most: usize,
+        values: &mut Vec<f64>,
+    ) -> Option<usize> {
+        let before = values.len();
+        let end = match &mut self.way {
+            _ if self.last <= FEW => None,
+            #[cfg(target_arch = "x86_64")]
+            Way::Avx512(reader) => reader.row(text, at, most, values),
+            #[cfg(target_arch = "x86_64")]
+            Way::Avx2(reader) => reader.row(text, at, most, values),
+            Way::OneByOne => None,
+        };
+        let end = end.or_else(|| {
+            values.truncate(before);
+            one_by_one(text, at, most, values)
+        });
+        self.last = values.len() - before;
+        end
+    }
+}
+
+/// As [`Rows::read`], on every processor.
 pub(super) fn one_by_one(
     text: &[u8],
     mut at: usize,

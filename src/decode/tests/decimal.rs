@@ -1,6 +1,7 @@
 //! Numbers read here against the standard library's parser, bit by bit.
 
-use super::super::decimal::{end_of_number, integer, number, one_by_one, row};
+use super::super::decimal::{Rows, end_of_number, integer, number, one_by_one};
+use crate::information::vector::forced::with_each;
 
 /// `KLAXOND_NUMBERS=1000000000` for more.
 fn count() -> u64 {
@@ -10,9 +11,19 @@ fn count() -> u64 {
         .unwrap_or(200_000)
 }
 
+/// What reads rows, on each width of vectors.
+fn each_rows() -> Vec<Rows> {
+    with_each(Rows::default)
+}
+
+/// [`check_with`] each.
+fn checker() -> impl FnMut(&str) {
+    let mut each = each_rows();
+    move |token| check_with(&mut each, token)
+}
+
 /// Reads `token` as a member of an array, and at both ends of the text.
-#[track_caller]
-fn check(token: &str) {
+fn check_with(each: &mut [Rows], token: &str) {
     let value: f64 = token.parse().unwrap();
     let expected = value.is_finite().then_some((value.to_bits(), token.len()));
     let long = format!("{token}, 0.12345678901234568, 0.123456789012345678]");
@@ -22,13 +33,9 @@ fn check(token: &str) {
     let read = |text: &str, at| {
         number(text.as_bytes(), at).map(|(value, end)| (value.to_bits(), end - at))
     };
-    let (mut values, mut simply) = (Vec::new(), Vec::new());
-    let end = row(inside.as_bytes(), 1, 9, &mut values);
-    assert_eq!(
-        one_by_one(inside.as_bytes(), 1, 9, &mut simply),
-        end,
-        "{token}"
-    );
+    let bits = |values: &[f64]| values.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
+    let mut simply = Vec::new();
+    let end = one_by_one(inside.as_bytes(), 1, 9, &mut simply);
     let others = [
         0.25,
         0.12345678901234568,
@@ -39,11 +46,20 @@ fn check(token: &str) {
     ];
     if value.is_finite() {
         assert_eq!(end, Some(inside.len()), "{token}");
-        let bits = |values: &[f64]| values.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
-        assert_eq!(bits(&values), bits(&others), "{token}");
         assert_eq!(bits(&simply), bits(&others), "{token}");
     } else {
         assert_eq!(end, None, "{token}");
+    }
+    for rows in each {
+        let mut values = Vec::new();
+        assert_eq!(
+            rows.read(inside.as_bytes(), 1, 9, &mut values),
+            end,
+            "{token}"
+        );
+        if end.is_some() {
+            assert_eq!(bits(&values), bits(&simply), "{rows:?} {token}");
+        }
     }
     assert_eq!(read(&long, 0), expected, "{token}");
     assert_eq!(read(&inside, padding.len()), expected, "{token}");
@@ -60,6 +76,7 @@ fn digits(random: &mut fastrand::Rng, count: usize) -> String {
 
 #[test]
 fn floats_as_they_are_printed() {
+    let mut check = checker();
     let mut random = fastrand::Rng::with_seed(1);
     for _ in 0..count() {
         let x = random.f64() * 10_f64.powi(random.i32(-30..3));
@@ -78,6 +95,7 @@ fn floats_as_they_are_printed() {
 
 #[test]
 fn digits_in_any_number() {
+    let mut check = checker();
     let mut random = fastrand::Rng::with_seed(2);
     for _ in 0..count() {
         let sign = random.choice(["", "-"]).unwrap();
@@ -110,6 +128,7 @@ fn digits_in_any_number() {
 /// Halfway between two floats, where the last digit of all decides: exact in up to four places.
 #[test]
 fn ties_and_their_neighbours() {
+    let mut check = checker();
     let mut random = fastrand::Rng::with_seed(3);
     for _ in 0..count() / 10 {
         for places in 1..=4_u32 {
@@ -132,15 +151,15 @@ fn ties_and_their_neighbours() {
     }
     // As w e-s, w of up to 19 digits.
     for odd in (0..100_000).map(|n| (1_u64 << 53) + 2 * n + 1) {
-        check_in_places(odd);
-        check_in_places(odd * 5);
-        check_in_places(odd * 25);
-        check_in_places(odd * 125);
+        check_in_places(&mut check, odd);
+        check_in_places(&mut check, odd * 5);
+        check_in_places(&mut check, odd * 25);
+        check_in_places(&mut check, odd * 125);
     }
 }
 
 /// `w` with its point after the first digit and an exponent that undoes part of it, or all.
-fn check_in_places(w: u64) {
+fn check_in_places(mut check: impl FnMut(&str), w: u64) {
     let text = w.to_string();
     let places = text.len() - 1;
     for exponent in [1, 2, 3, 4, places] {
@@ -196,6 +215,8 @@ fn what_is_no_number() {
 fn rows_of_any_numbers() {
     const SEPARATORS: [&str; 6] = [",", ", ", ", ", ",  ", " , ", ",\n\t"];
     let mut random = fastrand::Rng::with_seed(4);
+    // With what is left in them of all the rows before.
+    let mut each = each_rows();
     for _ in 0..count() / 10 {
         let mut text = " ".repeat(random.usize(0..50)) + "[";
         let start = text.len();
@@ -221,18 +242,23 @@ fn rows_of_any_numbers() {
         } else {
             random.usize(0..40)
         };
-        let read = |row: fn(&[u8], usize, usize, &mut Vec<f64>) -> Option<usize>| {
-            let mut values = vec![0.5];
-            let end = row(&text, start, most + 1, &mut values)?;
+        let result = |end: Option<usize>, values: &[f64]| {
             let bits: Vec<u64> = values.iter().map(|value| value.to_bits()).collect();
-            Some((end, bits))
+            end.map(|end| (end, bits))
         };
-        assert_eq!(
-            read(row),
-            read(one_by_one),
-            "{most} {}",
-            text.escape_ascii()
-        );
+        let mut values = vec![0.5];
+        let end = one_by_one(&text, start, most + 1, &mut values);
+        let expected = result(end, &values);
+        for rows in &mut each {
+            let mut values = vec![0.5];
+            let end = rows.read(&text, start, most + 1, &mut values);
+            assert_eq!(
+                result(end, &values),
+                expected,
+                "{rows:?} {most} {}",
+                text.escape_ascii()
+            );
+        }
     }
 }
 

@@ -16,6 +16,7 @@ use std::arch::x86_64::*;
 use std::mem::{swap, transmute};
 
 use super::eights::{Bytes, last_bytes};
+use super::lanes::{EXPONENT_BYTES, SCALES, all, float_of, negative_exponent};
 use super::{INVERSES, member};
 
 /// How many numbers are looked at together.
@@ -34,16 +35,14 @@ type Around = [u8; size_of::<Bytes>() + 1];
 /// How many bytes come before each number that is read in lanes: [`Around`] its digits and an exponent.
 const BEFORE: usize = size_of::<Around>() + EXPONENT_BYTES;
 
-const EXPONENT_BYTES: usize = 4;
-
 /// The most digits: three eights but for one, so that the first two eights are below 2^53 together.
 const MOST_DIGITS: usize = 23;
 
-/// Proof that the processor has AVX2, FMA, and what belongs to their generation.
-#[derive(Clone, Copy)]
-pub struct Vectors(());
+/// Reads rows. Only made where the processor has AVX2, FMA, and what belongs to their generation.
+#[derive(Debug)]
+pub struct Reader(());
 
-impl Vectors {
+impl Reader {
     pub fn new() -> Option<Self> {
         let there = is_x86_feature_detected!("avx2")
             && is_x86_feature_detected!("fma")
@@ -52,9 +51,9 @@ impl Vectors {
         there.then_some(Self(()))
     }
 
-    /// As [`super::row`].
-    pub fn row(self, text: &[u8], at: usize, most: usize, values: &mut Vec<f64>) -> Option<usize> {
-        // SAFETY: whoever has a `Vectors` has all these instructions.
+    /// As [`super::Rows::read`], but that values may have been added where it gives none.
+    pub fn row(&self, text: &[u8], at: usize, most: usize, values: &mut Vec<f64>) -> Option<usize> {
+        // SAFETY: there is no `Reader` where an instruction is missing.
         unsafe { row(text, at, most, values) }
     }
 }
@@ -326,27 +325,6 @@ fn shape(length: u32, head: u32, tail: u32, digits: u32, points: u32) -> Shape {
     }
 }
 
-/// All bits, or none.
-#[inline(always)]
-fn all(is: bool) -> u32 {
-    u32::from(is).wrapping_neg()
-}
-
-/// The exponent in the last bytes, if it is negative and of two digits, without its sign; and its
-/// length. Both 0 if there is none.
-#[inline(always)]
-fn negative_exponent(tail: u32) -> (u32, u32) {
-    const SIGN: u32 = u32::from_le_bytes(*b"e-00");
-    // Either case of the letter, and all of a digit but its value.
-    const FIXED: u32 = u32::from_le_bytes([0xdf, 0xff, 0xf0, 0xf0]);
-    // Takes values of ten and more out of their four bits.
-    const SIXES: u32 = u32::from_le_bytes([0, 0, 6, 6]);
-    let rest = tail ^ SIGN;
-    let there = all((rest | rest.wrapping_add(SIXES)) & FIXED == 0);
-    let (tens, ones) = (rest >> 16 & 0xff, rest >> 24);
-    ((10 * tens + ones) & there, EXPONENT_BYTES as u32 & there)
-}
-
 /// The shapes of a group.
 #[derive(Default)]
 struct Shapes {
@@ -370,7 +348,8 @@ impl Shapes {
         let [scales, rests] = scales(&self.scales);
         let mut floats = [0.0; LANES];
         for i in 0..LANES {
-            floats[i] = float_of([high[i], middle[i], low[i]], [scales[i], rests[i]]);
+            let eights = [high[i], middle[i], low[i]].map(f64::from);
+            floats[i] = float_of(eights, [scales[i], rests[i]]);
         }
         Some(floats)
     }
@@ -451,66 +430,4 @@ fn scales(indices: &Lanes) -> [[f64; LANES]; 2] {
 fn load(bytes: &Bytes) -> __m256i {
     // SAFETY: 32 bytes are there to be read, and this load asks for no alignment.
     unsafe { _mm256_loadu_si256(bytes.as_ptr().cast()) }
-}
-
-/// The nearest float. NaN where it is not known, or the scale is NaN.
-///
-/// Every step but those that are named is exact. T. J. Dekker, "A floating-point technique for
-/// extending the available precision" (1971), for products and sums that keep what rounding takes;
-/// A. Ziv, "Fast evaluation of elementary mathematical functions with correctly rounded last bit"
-/// (1991), for the question whether all that the result may be is rounded to the same float.
-#[inline(always)]
-fn float_of([high, middle, low]: [i32; 3], [scale, scale_rest]: Scale) -> f64 {
-    let front = f64::from(high).mul_add(1e8, f64::from(middle));
-    // The digits: below 10^23, the sum of a float and an integer of at most 24 bits.
-    let w = front.mul_add(1e8, f64::from(low));
-    let w_rest = front.mul_add(1e8, -w) + f64::from(low);
-    // Times the scale. The rest is known to 2^-53 of itself, and is 2^-53 of the whole.
-    let product = w * scale;
-    let rest = w.mul_add(scale, -product);
-    let rest = w_rest.mul_add(scale, w.mul_add(scale_rest, rest));
-    // 2^-100: what is inexact above, 16 times over.
-    let doubt = product * 7.888_609_052_210_118e-31;
-    let float = product + (rest - doubt);
-    let is_sure = float == product + (rest + doubt);
-    // A negative 0 has lost its sign.
-    if is_sure {
-        float.copysign(product)
-    } else {
-        f64::NAN
-    }
-}
-
-/// A power of ten or its negative as the sum of two floats.
-type Scale = [f64; 2];
-
-/// 10^-s and then -10^-s, to 2^-106 of themselves. NaN from there on.
-static SCALES: [Scale; 128] = {
-    let mut scales = [[f64::NAN; 2]; 128];
-    let mut s = 0;
-    while s < INVERSES.len() {
-        // 2^k · 10^-s, of 128 bits.
-        let inverse = INVERSES[s];
-        let k = 127
-            + s as i64
-            + if s == 0 {
-                0
-            } else {
-                1 + 5_u128.pow(s as u32).ilog2() as i64
-            };
-        let front = (inverse + (1 << 74)) >> 75;
-        let rest = inverse.wrapping_sub(front << 75) as i128;
-        let scale = [
-            front as f64 * power_of_two(75 - k),
-            rest as f64 * power_of_two(-k),
-        ];
-        scales[s] = scale;
-        scales[s + INVERSES.len()] = [-scale[0], -scale[1]];
-        s += 1;
-    }
-    scales
-};
-
-const fn power_of_two(exponent: i64) -> f64 {
-    f64::from_bits(((1023 + exponent) as u64) << 52)
 }
