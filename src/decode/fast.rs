@@ -10,8 +10,12 @@
 //! depth. As in `json`, strings that are skipped are not checked for UTF-8, nor are skipped numbers
 //! for their range.
 
+mod layout;
+
 use std::str;
 
+pub(super) use self::layout::Layout;
+use self::layout::Place;
 use super::decimal;
 use super::fields::{Fields, Node};
 use super::json::Findings;
@@ -33,6 +37,7 @@ pub(super) fn read(
     findings: &mut Findings,
 ) -> Option<()> {
     scratch.buffers.forget_seen(fields);
+    scratch.buffers.layout.start(fields);
     let mut pass = Pass {
         fields,
         spec,
@@ -57,9 +62,17 @@ struct Pass<'a> {
     findings: &'a mut Findings,
 }
 
+/// What comes next in an object.
+enum Next {
+    /// A member's value, with its node; none if nothing is wanted of it.
+    Member(Option<usize>),
+    End,
+}
+
 /// Every method starts at the first byte of what it reads and leaves `at` after it; none is a doubt.
 impl<'a> Pass<'a> {
-    /// The value at a node.
+    /// The value at a node. It is inlined where members are read, and what is rare is not.
+    #[inline(always)]
     fn value(&mut self, node: usize, depth: usize) -> Option<()> {
         let wanted = self.fields.node(node);
         if let Some(rank) = wanted.distribution {
@@ -133,28 +146,69 @@ impl<'a> Pass<'a> {
         Some(())
     }
 
+    /// Members that look as they did in the document before are not read: see [`layout`].
+    #[inline(never)]
     fn object(&mut self, node: usize, depth: usize) -> Option<()> {
-        self.members(|pass| {
-            let key = pass.string()?;
-            let child = pass.fields.child_by_bytes(node, key);
+        let mut place = Place {
+            object: node,
+            is_first: true,
+        };
+        loop {
+            let rest = self.text.get(self.at..)?;
+            let child = match self.scratch.buffers.layout.recall(place, rest) {
+                Some(known) => {
+                    self.at += known.length;
+                    self.space();
+                    known.node
+                }
+                None => match self.member(place)? {
+                    Next::Member(child) => child,
+                    Next::End => return Some(()),
+                },
+            };
+            place.is_first = false;
             match child {
                 Some(child) => {
-                    let seen = &mut pass.scratch.buffers.seen[child];
+                    let seen = &mut self.scratch.buffers.seen[child];
                     if std::mem::replace(seen, true) {
-                        return None;
+                        return None; // which of the two was meant?
                     }
+                    self.value(child, depth)?;
                 }
-                None if key.is_ascii() => {}
-                None => drop(str::from_utf8(key).ok()?),
+                None => self.skip(depth)?,
             }
-            pass.colon()?;
-            match child {
-                Some(child) => pass.value(child, depth),
-                None => pass.skip(depth),
-            }
-        })
+        }
     }
 
+    /// Reads all that comes before the value of an object's next member.
+    #[inline(never)]
+    fn member(&mut self, place: Place) -> Option<Next> {
+        let start = self.at;
+        if place.is_first {
+            self.expect(b'{')?;
+        }
+        self.space();
+        if self.peek()? == b'}' {
+            self.at += 1;
+            return Some(Next::End);
+        }
+        if !place.is_first {
+            self.expect(b',')?;
+            self.space();
+        }
+        let key = self.string()?;
+        let child = self.fields.child_by_bytes(place.object, key);
+        if child.is_none() && !key.is_ascii() {
+            str::from_utf8(key).ok()?;
+        }
+        self.colon()?;
+        let (text, length) = (&self.text[start..], self.at - start);
+        let layout = &mut self.scratch.buffers.layout;
+        layout.remember(place, text, length, child);
+        Some(Next::Member(child))
+    }
+
+    #[inline(never)]
     fn array(&mut self, node: usize, depth: usize) -> Option<()> {
         let mut index = 0;
         self.elements(|pass| {
@@ -233,6 +287,7 @@ impl<'a> Pass<'a> {
     }
 
     /// An object of class name to number.
+    #[inline(never)]
     fn named_numbers(&mut self, rank: usize) -> Option<()> {
         let mut count = 0;
         self.members(|pass| {
@@ -319,6 +374,7 @@ impl<'a> Pass<'a> {
     }
 
     /// What is between the quotation marks, if it is free of escapes and control characters.
+    #[inline(always)]
     fn string(&mut self) -> Option<&'a [u8]> {
         self.expect(b'"')?;
         let start = self.at;

@@ -4,7 +4,9 @@
 //! wanted for. The distribution's own node has nothing below it: where another pointer leads into
 //! the distribution, it finds nothing.
 
-use super::{DecoderSpec, DimensionSource, Format, Kind, Text};
+use std::sync::Arc;
+
+use super::{DecoderSpec, DimensionSource, Format, Kind, Text, text};
 
 /// The names that are tried at the top level when no pointer to the distribution is configured, the
 /// most specific first. One that another pointer uses or leads through is not tried.
@@ -80,6 +82,8 @@ pub(super) struct Fields {
     pub distributions: Vec<String>,
     /// Whether `distributions` are the usual names.
     pub usual: bool,
+    /// No other fields' is this one: what is known of these nodes holds for no others.
+    pub identity: Arc<()>,
 }
 
 /// What the value at one path is wanted for.
@@ -116,6 +120,7 @@ impl Fields {
             nodes: vec![Node::default()],
             distributions: Vec::new(),
             usual: false,
+            identity: Arc::default(),
         };
         if spec.format != Format::Json {
             fields.distributions.push("the payload".to_owned());
@@ -197,7 +202,7 @@ impl Fields {
         let children = &self.nodes[parent].children;
         children
             .iter()
-            .find(|child| child.key.as_bytes() == key)
+            .find(|child| text::is_same(child.key.as_bytes(), key))
             .map(|child| child.node)
     }
 

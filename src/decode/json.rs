@@ -15,6 +15,7 @@ use serde::Deserialize as _;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::decimal::Rows;
+use super::fast::Layout;
 use super::fields::{Fields, Node};
 use super::members::Members;
 use super::numbers::{Numbers, Shape};
@@ -29,6 +30,8 @@ pub(super) struct Buffers {
     pub members: Vec<(String, f64)>,
     /// Which nodes of [`Fields`] the document has had.
     pub seen: Vec<bool>,
+    /// What the last documents looked like.
+    pub layout: Layout,
     /// Of an ensemble, the member at hand.
     pub row: Vec<f64>,
     /// Of rows of numbers.

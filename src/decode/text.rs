@@ -1,4 +1,5 @@
-//! Text taken from records: bounded where it is kept, bounded and harmless where it is quoted.
+//! Text taken from records: bounded where it is kept, bounded and harmless where it is quoted; and
+//! a comparison of short texts.
 
 use std::fmt::Write as _;
 
@@ -45,4 +46,24 @@ pub(super) fn keep_float(slot: &mut String, value: f64) {
     if slot.ends_with(".0") {
         slot.truncate(slot.len() - 2);
     }
+}
+
+/// Whether two texts are the same. Short ones are compared by their first bytes and their last, which
+/// overlap: without a loop.
+#[inline(always)]
+pub(super) fn is_same(one: &[u8], other: &[u8]) -> bool {
+    if one.len() != other.len() {
+        return false;
+    }
+    match one.len() {
+        4..8 => have_same_ends::<4>(one, other),
+        8..16 => have_same_ends::<8>(one, other),
+        16..=32 => have_same_ends::<16>(one, other),
+        _ => one == other,
+    }
+}
+
+#[inline(always)]
+fn have_same_ends<const N: usize>(one: &[u8], other: &[u8]) -> bool {
+    one.first_chunk::<N>() == other.first_chunk() && one.last_chunk::<N>() == other.last_chunk()
 }

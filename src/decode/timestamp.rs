@@ -31,6 +31,7 @@ pub(super) fn from_text(text: &str) -> Option<Millis> {
     ms.and_then(from_millis)
 }
 
+#[inline]
 pub(super) fn from_integer(value: i128) -> Option<Millis> {
     let ms = match value.unsigned_abs() {
         0..SECONDS_BELOW => value * 1000,

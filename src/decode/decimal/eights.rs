@@ -62,12 +62,13 @@ pub fn last(text: &Bytes, count: usize) -> [u64; 3] {
     [part(1), part(2), part(3)]
 }
 
-/// The number in the first `count`, 1 to 8, of the eight bytes from 8 · `i` on, which are digits.
+/// The number in the first `count`, 1 to 16, bytes, which are digits.
 #[inline(always)]
-pub fn first(text: &Bytes, i: usize, count: usize) -> u64 {
-    let digits = word(text, i) ^ ZEROS;
-    // Zeros come in before them, and what follows them goes.
-    eight_digits(digits << (8 * (8 - count) as u32))
+pub fn first(text: &Bytes, count: usize) -> u64 {
+    let words = |i| u128::from(word(text, i) ^ ZEROS);
+    // Zeros come in before the digits, and what follows them goes.
+    let digits = (words(1) << 64 | words(0)).wrapping_shl(8 * (16 - count) as u32);
+    eight_digits(digits as u64) * 10_u64.pow(8) + eight_digits((digits >> 64) as u64)
 }
 
 /// The number of eight digits (values, not characters), the first in the lowest byte.

@@ -268,10 +268,12 @@ fn whole(window: &eights::Bytes) -> Option<(i64, usize)> {
     if digits == 0 || digits > MOST_INTEGER_DIGITS || has_leading_zero {
         return None;
     }
-    let mut value = 0;
-    for (i, left) in (0..digits.div_ceil(8)).map(|i| (i, (digits - 8 * i).min(8))) {
-        value = value * 10_u64.pow(left as u32) + eights::first(window, i, left);
-    }
+    let value = match window.get(16..digits) {
+        None => eights::first(window, digits),
+        Some(rest) => rest.iter().fold(eights::first(window, 16), |value, digit| {
+            10 * value + u64::from(digit ^ b'0')
+        }),
+    };
     Some((value.cast_signed(), digits))
 }
 

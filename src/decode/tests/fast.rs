@@ -20,21 +20,31 @@ type Outcome = (
 );
 
 fn outcome(read: ReadJson, spec: &DecoderSpec, payload: &[u8]) -> Outcome {
-    let mut scratch = Scratch::default();
+    let decoder = Decoder::new(spec.clone());
+    outcome_after(read, &decoder, &mut Scratch::default(), payload)
+}
+
+/// What comes of a record after others with the same memory.
+fn outcome_after(
+    read: ReadJson,
+    decoder: &Decoder,
+    scratch: &mut Scratch,
+    payload: &[u8],
+) -> Outcome {
     let record = Record {
         payload: Some(payload),
         timestamp_ms: Some(T),
         headers: &NoHeaders,
     };
-    let result = Decoder::new(spec.clone()).decode_by(read, &record, &mut scratch);
+    let result = decoder.decode_by(read, &record, scratch);
     let bits = scratch.probabilities.iter().map(|p| p.to_bits()).collect();
     let label = scratch.label().map(str::to_owned);
     let found = match result {
         Ok(()) => (
             bits,
-            scratch.class_names,
-            scratch.dimensions,
-            scratch.tags,
+            scratch.class_names.clone(),
+            scratch.dimensions.clone(),
+            scratch.tags.clone(),
             label,
         ),
         Err(_) => Default::default(),
@@ -178,6 +188,262 @@ fn any_cut_and_any_byte_of_a_document() {
     }
 }
 
+/// Documents one after the other, each read with what is remembered of those before it.
+#[track_caller]
+fn same_in_turn<'a>(spec: &DecoderSpec, payloads: impl IntoIterator<Item = &'a [u8]>) {
+    let decoder = Decoder::new(spec.clone());
+    let mut scratch = Scratch::default();
+    for payload in payloads {
+        let fast = outcome_after(Decoder::json, &decoder, &mut scratch, payload);
+        let simple = outcome(Decoder::simple_json, spec, payload);
+        assert_eq!(fast, simple, "{}", String::from_utf8_lossy(payload));
+    }
+}
+
+#[test]
+fn what_a_document_looked_like_is_nothing_to_the_next() {
+    let long = "x".repeat(40);
+    let (other, country) = (
+        long.replacen('x', "y", 1),
+        format!(r#""{long}": 1, "country": "DE""#),
+    );
+    for payloads in [
+        // Other orders, more members and fewer.
+        [
+            r#"{"id": 1, "ts": 5, "v": 7, "out": {"p": [1], "country": "DE"}}"#,
+            r#"{"ts": 5, "id": 1, "out": {"country": "DE", "p": [1]}, "v": 7}"#,
+            r#"{"id": 1, "ts": 5, "out": {"p": [1]}}"#,
+            r#"{"id": 1, "x": 3, "ts": 5, "y": 1, "v": 7, "out": {"x": {}, "p": [1], "country": "DE"}}"#,
+        ],
+        // A key in an object and the same key after it.
+        [
+            r#"{"out": {"p": [1], "v": 3}, "ts": 5}"#,
+            r#"{"out": {"p": [1]}, "v": 3, "ts": 5}"#,
+            r#"{"out": {"p": [1], "y": 1}, "ts": 5}"#,
+            r#"{"out": {"p": [1]}, "y": 1, "ts": 5}"#,
+        ],
+        // A first member where there is to be a comma.
+        [
+            r#"{"s": 1, "out": {"p": [1]}, "ts": 5}"#,
+            r#"{"out": {"country": "DE"{"p": [1]}, "ts": 5}"#,
+            r#"{"s": 1, "out": {"country": "DE", "p": [1]}, "ts": 5}"#,
+            r#"{"s": 1, "out": {"country": "DE" "p": [1]}, "ts": 5}"#,
+        ],
+        // Keys twice.
+        [
+            r#"{"out": {"p": [1]}, "v": 1, "v": 1, "ts": 5}"#,
+            r#"{"out": {"p": [1]}, "v": 1, "v": 1, "ts": 5}"#,
+            r#"{"out": {"p": [1]}, "v": 1, "x": 1, "x": 1, "ts": 5}"#,
+            r#"{"out": {"p": [1], "p": [1]}, "v": 1, "ts": 5}"#,
+        ],
+        // Other values.
+        [
+            r#"{"out": {"p": [1]}, "v": 1, "ts": 5, "x": 1}"#,
+            r#"{"out": null, "v": {"x": 1}, "ts": 5}"#,
+            r#"{"out": {"p": {"a": 1}}, "v": null, "ts": null, "x": {"v": 1}}"#,
+            r#"{"out": [{"p": [1]}], "v": true, "ts": "2024-01-02T03:04:05Z", "x": [1}"#,
+        ],
+        // Keys that are alike, at their starts and at their ends.
+        [
+            r#"{"out": {"country": "DE", "p": [1]}, "v": 7, "ts": 5, "xxxxxxxxxxxxxxxxxxxxxx": 1}"#,
+            r#"{"out": {"countrz": "DE", "p": [1]}, "y": 7, "ts": 5, "xxxxxxxxxxxyxxxxxxxxxx": 1}"#,
+            r#"{"oux": {"dountry": "DE", "p": [1]}, "v": 7, "ts": 5}"#,
+            r#"{"out": {"count": "DE", "p": [1]}, "vv": 7, "ts2": 5, "ts": 6}"#,
+        ],
+        // Texts that are too long to be remembered.
+        [
+            &format!(r#"{{"out": {{{country}, "p": [1]}}, "{long}": 7, "ts": 5}}"#),
+            &format!(r#"{{"out": {{{country}, "p": [1]}}, "{other}": 7, "ts": 5}}"#),
+            &format!(
+                r#"{{"out": {{{country}, "p": [1]}}, {:40}"v": 7, "ts": 5}}"#,
+                ""
+            ),
+            &format!(
+                r#"{{"out": {{{country}, "p": [1]}}, {:40}"w": 7, "ts": 5}}"#,
+                ""
+            ),
+        ],
+        // White space, and what is none.
+        [
+            "{\"out\":{\"p\":[1]},\"v\":7,\"ts\":5}",
+            "{\"out\": {\"p\" :[1]} ,\"v\":\t7,\n\"ts\":  5}",
+            "{\"out\": { \"p\":\r[1]}\n,\"v\":\t7,\n\"ts\":  5 } ",
+            "{\"out\":{\"p\":[1]},\"v\":\u{b}7,\"ts\":5}",
+        ],
+    ] {
+        let payloads = payloads.map(str::as_bytes);
+        for first in payloads {
+            let again = payloads.iter().flat_map(|&other| [first, other, other]);
+            same_in_turn(&spec(), again);
+        }
+    }
+}
+
+#[test]
+fn a_document_that_ends_where_another_went_on() {
+    let whole: &[u8] =
+        br#"{"id": "r-1", "v": 7, "out": {"p": [1, 0], "country": "DE"}, "ts": 5, "y": 1}"#;
+    for spec in &specs() {
+        let cuts = (0..whole.len()).flat_map(|at| [whole, &whole[..at]]);
+        same_in_turn(spec, cuts);
+    }
+}
+
+#[test]
+fn more_members_than_are_remembered() {
+    let members = |count: usize, key: char| -> Vec<String> {
+        (0..count).map(|i| format!("\"{key}{i}\": {i}")).collect()
+    };
+    let wanted = || [r#""out": {"p": [1]}"#, r#""v": 7"#, r#""ts": 5"#].map(str::to_owned);
+    let payloads: Vec<_> = (28..36)
+        .flat_map(|count| [(count, 'a'), (count, 'a'), (count, 'b'), (36, 'a')])
+        .map(|(count, key)| object(&[members(count, key), wanted().into()].concat()))
+        .collect();
+    same_in_turn(&spec(), payloads.iter().map(String::as_bytes));
+    assert!(
+        payloads
+            .iter()
+            .all(|payload| read_fast(&spec(), payload.as_bytes()))
+    );
+}
+
+/// Two decoders that read two members the other way round.
+fn opposites() -> [Decoder; 2] {
+    let tagged = |tags: [&str; 2]| DecoderSpec {
+        tags: tags
+            .iter()
+            .map(|tag| {
+                (
+                    tag[..2].to_owned(),
+                    DimensionSource::Pointer(tag[2..].to_owned()),
+                )
+            })
+            .collect(),
+        ..bare()
+    };
+    [["t0/a", "t1/b"], ["t0/b", "t1/a"]].map(|tags| Decoder::new(tagged(tags)))
+}
+
+const OPPOSITE: &[u8] = br#"{"probs": [1], "a": "1", "b": "2"}"#;
+
+#[test]
+fn what_is_remembered_is_of_one_decoder() {
+    let mut scratch = Scratch::default();
+    for _ in 0..2 {
+        for decoder in opposites() {
+            for _ in 0..2 {
+                let fast = outcome_after(Decoder::json, &decoder, &mut scratch, OPPOSITE);
+                assert_eq!(fast, outcome(Decoder::simple_json, &decoder.spec, OPPOSITE));
+            }
+        }
+    }
+}
+
+/// Otherwise the tests above are of nothing.
+#[test]
+fn what_is_remembered_is_used() {
+    let [one, mut other] = opposites();
+    other.fields.identity = one.fields.identity.clone();
+    let mut scratch = Scratch::default();
+    drop(outcome_after(Decoder::json, &one, &mut scratch, OPPOSITE));
+    // Nodes are numbered as texts are, so its tags come the wrong way round.
+    drop(outcome_after(Decoder::json, &other, &mut scratch, OPPOSITE));
+    assert_eq!(scratch.tags, ["1", "2"]);
+    drop(outcome_after(
+        Decoder::simple_json,
+        &other,
+        &mut scratch,
+        OPPOSITE,
+    ));
+    assert_eq!(scratch.tags, ["2", "1"]);
+}
+
+#[test]
+fn space_after_what_is_remembered_is_no_doubt() {
+    let fields = Fields::new(&spec());
+    let mut scratch = Scratch::sized(&spec());
+    for payload in [
+        r#"{"out":{"p":[1]},"ts":5}"#,
+        r#"{"out": {"p": [1]},"ts":  5}"#,
+    ] {
+        let (text, findings) = (payload.as_bytes(), &mut Findings::default());
+        let read = super::super::fast::read(&fields, &spec(), text, &mut scratch, findings);
+        assert!(read.is_some(), "{payload}");
+    }
+}
+
+/// Documents that look alike more or less, some of them broken.
+fn alike() -> impl Strategy<Value = String> {
+    let key = prop::sample::select(vec![
+        "out",
+        "p",
+        "ts",
+        "v",
+        "y",
+        "country",
+        "device",
+        "countrz",
+        "ts2",
+        "x",
+        "probs",
+        "ü",
+        "a key that is longer than what is remembered",
+    ]);
+    let leaf = prop::sample::select(vec![
+        "1704164645678",
+        "7",
+        "\"DE\"",
+        "null",
+        "[0.25, 0.75]",
+        "{\"a\": 1}",
+        "{}",
+        "[{\"p\": [1]}]",
+    ]);
+    let colon = || prop::sample::select(vec![": ", ": ", ": ", ":", " : ", ":  ", " "]);
+    let comma = || prop::sample::select(vec![", ", ", ", ", ", ",", "\n,", " ", "{", ",,"]);
+    leaf.prop_map(str::to_owned)
+        .prop_recursive(3, 12, 4, move |inner| {
+            let member = (key.clone(), colon(), inner, comma());
+            prop::collection::vec(member, 0..5).prop_map(|members| {
+                let mut text = "{".to_owned();
+                for (i, (key, colon, value, comma)) in members.iter().enumerate() {
+                    let comma = if i == 0 { "" } else { comma };
+                    text += &format!("{comma}\"{key}\"{colon}{value}");
+                }
+                text + "}"
+            })
+        })
+}
+
+/// The same without what makes most of them refused: keys in the one object are keys in the other.
+fn good() -> impl Strategy<Value = String> {
+    let text = || prop::sample::select(vec!["\"DE\"", "7", "null", "\"longer than eight\""]);
+    let member = |key: &str, value: &str| format!("\"{key}\": {value}");
+    let with_some = |always: Vec<String>, others: Vec<String>| {
+        prop::sample::subsequence(others, 0..=3)
+            .prop_map(move |some| [always.clone(), some].concat())
+            .prop_shuffle()
+    };
+    let texts = move || {
+        prop::array::uniform3(text()).prop_map(move |[country, v, x]| {
+            vec![member("country", country), member("v", v), member("x", x)]
+        })
+    };
+    let p = vec![member("p", "[0.25, 0.75]")];
+    let inner = texts().prop_flat_map(move |texts| with_some(p.clone(), texts));
+    let outer = (inner, texts()).prop_flat_map(move |(inner, texts)| {
+        let always = [
+            ("out", &*object(&inner)),
+            ("ts", "1704164645678"),
+            ("probs", "[1]"),
+        ];
+        let always = always.map(|(key, value)| member(key, value));
+        with_some(always.into(), texts)
+    });
+    let comma = prop::sample::select(vec![", ", ", ", ", ", ","]);
+    (outer, comma).prop_map(|(members, comma)| format!("{{{}}}", members.join(comma)))
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(cases()))]
 
@@ -200,6 +466,21 @@ proptest! {
         }
         for spec in &specs() {
             same(spec, &payload);
+        }
+    }
+
+    /// A few documents in any order, some of them cut.
+    #[test]
+    fn any_documents_in_turn(
+        documents in prop::collection::vec(prop_oneof![document(), alike(), good(), good()], 1..4),
+        turns in prop::collection::vec((any::<prop::sample::Index>(), prop::option::weighted(0.1, any::<prop::sample::Index>())), 1..12),
+    ) {
+        let payloads = turns.iter().map(|(document, cut)| {
+            let document = document.get(&documents).as_bytes();
+            cut.map_or(document, |cut| &document[..cut.index(document.len())])
+        });
+        for spec in &specs() {
+            same_in_turn(spec, payloads.clone());
         }
     }
 
