@@ -1,5 +1,7 @@
 //! The command line: exit codes, and what goes where.
 
+use std::fs;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use crate::broker::broker;
@@ -47,6 +49,27 @@ fn bad_usage_and_bad_files_end_with_64() {
         Some(1),
         "the usage is right, the file is not there"
     );
+}
+
+#[test]
+fn the_daemon_s_threads_stand_back_for_others() {
+    let site = Site::new("priority", SCENE);
+    site.create_topics(1);
+    let daemon = site.start_active();
+    let level = |stat: &Path| -> i32 {
+        let stat = fs::read_to_string(stat).unwrap();
+        // Behind the name, which may hold spaces, the nineteenth of all is the seventeenth.
+        let (_, fields) = stat.rsplit_once(") ").unwrap();
+        fields.split(' ').nth(16).unwrap().parse().unwrap()
+    };
+    let expected = (level(Path::new("/proc/self/stat")) + 5).min(19);
+    let levels: Vec<i32> = fs::read_dir(format!("/proc/{}/task", daemon.id()))
+        .unwrap()
+        .map(|task| level(&task.unwrap().path().join("stat")))
+        .collect();
+    assert!(levels.len() > 3, "{levels:?}");
+    assert!(levels.iter().all(|level| *level == expected), "{levels:?}");
+    daemon.stop();
 }
 
 #[test]
