@@ -1,7 +1,9 @@
 //! How uncertain one distribution is.
 
+use std::hint::select_unpredictable;
+
 use super::log2::log2;
-use super::vector::{Kernel, LANES, MANY, Sums, Term, by_lanes, sum_by_blocks, total, widest};
+use super::vector::{LANES, MANY, Sums, Term, by_lanes, sum_by_blocks, total, widest};
 
 /// Shannon entropy in bits, -Σ p log2 p with 0 log 0 = 0, of a valid distribution. At least 0, at most
 /// log2 K but for rounding; 0 for one class and for no class. The same bits on every machine.
@@ -60,101 +62,47 @@ pub struct TopTwo {
 
 /// The two largest probabilities of a valid distribution; all 0 for no class.
 pub fn top_two(p: &[f64]) -> TopTwo {
-    /// From so many on, what several lanes for each of eight save is more than what they cost.
-    const SEVERAL: usize = 256;
-    if p.len() < SEVERAL {
+    /// From so many on, vectors save more than it costs to start with them.
+    const SOME: usize = 24;
+    if p.len() < SOME {
         top_two_of_few(p)
     } else {
         top_two_of_many(p)
     }
 }
 
-widest! {
-    fn top_two_of_few(p: &[f64]) -> TopTwo {
-        by_lanes(p, Largest::NONE).of_all(p)
+/// One by one and without a branch: where the largest is, no processor can foresee.
+fn top_two_of_few(p: &[f64]) -> TopTwo {
+    let mut top = TopTwo::default();
+    for (class, &p) in p.iter().enumerate() {
+        let is_larger = p > top.first;
+        top.second = larger(top.second, smaller(top.first, p));
+        top.class = select_unpredictable(is_larger, class, top.class);
+        top.first = larger(top.first, p);
     }
+    top
 }
 
 widest! {
     fn top_two_of_many(p: &[f64]) -> TopTwo {
-        let (blocks, rest) = p.as_chunks::<BLOCK>();
-        let mut wide = Largest::<BLOCK>::NONE;
-        for block in blocks {
-            wide.add(block);
-        }
-        by_lanes(rest, wide.folded()).of_all(p)
-    }
-}
-
-/// So many lanes that a processor need not wait for a value to be compared before it goes on with the
-/// next.
-const BLOCK: usize = 4 * LANES;
-
-/// The two largest values of each lane. Which lane a value is in does not matter to the two of all.
-struct Largest<const N: usize> {
-    firsts: [f64; N],
-    seconds: [f64; N],
-}
-
-impl<const N: usize> Largest<N> {
-    const NONE: Self = Self {
-        firsts: [0.0; N],
-        seconds: [0.0; N],
-    };
-
-    #[inline(always)]
-    fn add(&mut self, values: &[f64; N]) {
-        for (lane, &p) in values.iter().enumerate() {
-            let first = self.firsts[lane];
-            self.seconds[lane] = larger(self.seconds[lane], smaller(first, p));
-            self.firsts[lane] = larger(first, p);
-        }
-    }
-}
-
-impl Largest<BLOCK> {
-    #[inline(always)]
-    fn folded(&self) -> Largest<LANES> {
-        let mut folded = Largest::NONE;
-        for (at, (&first, &second)) in self.firsts.iter().zip(&self.seconds).enumerate() {
-            let lane = at % LANES;
-            let held = (folded.firsts[lane], folded.seconds[lane]);
-            (folded.firsts[lane], folded.seconds[lane]) = both(held, (first, second));
-        }
-        folded
-    }
-}
-
-impl Largest<LANES> {
-    /// The two largest of `p`, whose values were all taken.
-    #[inline(always)]
-    fn of_all(&self, p: &[f64]) -> TopTwo {
-        let lane = |i: usize| (self.firsts[i], self.seconds[i]);
-        let even = both(both(lane(0), lane(4)), both(lane(2), lane(6)));
-        let odd = both(both(lane(1), lane(5)), both(lane(3), lane(7)));
-        let (first, second) = both(even, odd);
+        let first = largest(p);
+        let class = place_of(first, p);
+        let (before, from) = p.split_at(class);
         TopTwo {
-            class: place_of(first, p),
+            class,
             first,
-            second,
+            second: larger(largest(before), largest(&from[1..])),
         }
     }
 }
 
-impl Kernel for Largest<LANES> {
-    #[inline(always)]
-    fn take(&mut self, eight: &[f64; LANES]) {
-        self.add(eight);
-    }
-}
-
-/// The two largest of two and two.
+/// The largest of numbers from 0 on; 0 if there are none. They are in the order of their bits, and a
+/// compiler, which may not reorder comparisons of floats, takes many whole numbers at once.
 #[inline(always)]
-fn both(a: (f64, f64), b: (f64, f64)) -> (f64, f64) {
-    (
-        larger(a.0, b.0),
-        larger(smaller(a.0, b.0), larger(a.1, b.1)),
-    )
+fn largest(values: &[f64]) -> f64 {
+    let bits = values.iter().map(|value| value.to_bits() as i64);
+    let most = bits.fold(0, |most, bits| if bits > most { bits } else { most });
+    f64::from_bits(most as u64)
 }
 
 /// Where `value` first is in `values`; 0 if it is not there.
