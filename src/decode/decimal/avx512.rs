@@ -183,10 +183,12 @@ impl<'a> Row<'a> {
             };
             let are = |block, byte: u8| _mm512_cmpeq_epi8_mask(block, _mm512_set1_epi8(byte as i8));
             let lower = _mm512_or_si512(block, _mm512_set1_epi8(0x20));
-            self.exponents |= are(lower, b'e');
-            let (commas, brackets) = (are(block, b','), are(block, b']'));
+            let (commas, brackets, letters) =
+                (are(block, b','), are(block, b']'), are(lower, b'e'));
             if brackets != 0 {
-                self.mark((commas | brackets) & (brackets ^ (brackets - 1)));
+                let row = brackets ^ (brackets - 1);
+                self.mark((commas | brackets) & row);
+                self.exponents |= letters & row;
                 let Marks { at, count } = &mut *self.marks;
                 let last = at[*count];
                 at[*count + 1..][..LANES].fill(last);
@@ -194,6 +196,7 @@ impl<'a> Row<'a> {
                 return Some(());
             }
             self.mark(commas);
+            self.exponents |= letters;
             self.next += BLOCK;
         }
         Some(())
