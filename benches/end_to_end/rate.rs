@@ -10,9 +10,9 @@ use super::traffic;
 use crate::broker::broker;
 use crate::daemon::Site;
 
-const RUNS: usize = 3;
+const RUNS: usize = 5;
 /// The broker's compiler has work to do at first, on the same cores.
-const WARM_UPS: usize = 3;
+const WARM_UPS: usize = 6;
 
 const MODEL: &str = r#"
 [models.m]
