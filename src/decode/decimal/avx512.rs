@@ -3,7 +3,7 @@
 //! First the commas between many numbers are found ([`Row::find`]). Then each step is done for all of these
 //! numbers before the next step, so that no step waits for what was just written: the exponents at their
 //! ends, which leave the bytes that may be digits and a point; of these the digits, moved together
-//! ([`Row::digits`]); from where they were, what power of ten the number has ([`scale`]); and then the
+//! ([`Row::find_digits`]); from where they were, what power of ten the number has ([`scale`]); and then the
 //! floats ([`floats`]). Moved together, digits begin at the first byte, whatever their number: d digits are
 //! the first of 24, and the others 0.
 //!
@@ -19,7 +19,7 @@ use std::mem::transmute;
 use super::lanes::{EXPONENT_BYTES, SCALES, all, float_of, negative_exponent};
 use super::{INVERSES, member};
 
-/// How many numbers a step takes at once.
+/// How many numbers the compiler or the processor takes at once.
 const LANES: usize = 16;
 
 /// Something of each.
@@ -31,6 +31,7 @@ const MANY: usize = 8 * LANES;
 /// What is looked at in one piece to find where numbers end.
 const BLOCK: usize = size_of::<__m512i>();
 
+/// The most groups of numbers that are found at once: the last block may be all commas.
 const GROUPS: usize = (MANY + BLOCK) / LANES;
 
 /// What a number's digits are in.
@@ -414,43 +415,34 @@ fn scale(head: u32, [digits, point, mask]: [u32; 3], exponent: u32) -> u32 {
     scale | negative & NEGATIVE | !is_plain
 }
 
+/// Where in the [`eights`] of four numbers and of four more the first eight of each number is, and then the
+/// second.
+const FIRST_AND_SECOND: [i32; LANES] = [0, 8, 2, 10, 16, 24, 18, 26, 1, 9, 3, 11, 17, 25, 19, 27];
+
+/// The same of the third, and what is behind it.
+const THIRD: [i32; LANES] = [4, 12, 6, 14, 20, 28, 22, 30, 5, 13, 7, 15, 21, 29, 23, 31];
+
 /// The nearest floats to 24 digits and a [`scale`] each. NaN where that is not known.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,fma")]
 #[inline]
 fn floats(digits: &[Digits; EIGHT], scales: &[u32; EIGHT]) -> [f64; EIGHT] {
     let (halves, _) = digits.as_chunks::<4>();
     let (first, second) = (eights(&halves[0]), eights(&halves[1]));
-    // The places of one eight of each number, and of another.
-    let these = |a: i32, b: i32| {
-        let places = _mm512_setr_epi32(
-            a,
-            a + 8,
-            a + 2,
-            a + 10,
-            a + 16,
-            a + 24,
-            a + 18,
-            a + 26,
-            b,
-            b + 8,
-            b + 2,
-            b + 10,
-            b + 16,
-            b + 24,
-            b + 18,
-            b + 26,
-        );
+    let pick = |places: &[i32; LANES]| {
+        // SAFETY: so many bytes are there to be read.
+        let places = unsafe { _mm512_loadu_epi32(places.as_ptr()) };
         _mm512_permutex2var_epi32(first, places, second)
     };
-    let (front, back) = (these(0, 1), these(4, 5));
+    let (front, back) = (pick(&FIRST_AND_SECOND), pick(&THIRD));
     let parts = [
         _mm512_cvtepi32_pd(_mm512_castsi512_si256(front)),
         _mm512_cvtepi32_pd(_mm512_extracti64x4_epi64::<1>(front)),
         _mm512_cvtepi32_pd(_mm512_castsi512_si256(back)),
     ];
     // SAFETY: these are as many bytes, and all bytes are floats.
-    let ([high, middle, low], [scales, rests]): ([[f64; EIGHT]; 3], [[f64; EIGHT]; 2]) =
-        unsafe { transmute((parts, powers(scales))) };
+    let [high, middle, low]: [[f64; EIGHT]; 3] = unsafe { transmute(parts) };
+    // SAFETY: as above.
+    let [scales, rests]: [[f64; EIGHT]; 2] = unsafe { transmute(powers(scales)) };
     let mut floats = [0.0; EIGHT];
     for i in 0..EIGHT {
         floats[i] = float_of([high[i], middle[i], low[i]], [scales[i], rests[i]]);
@@ -458,8 +450,8 @@ fn floats(digits: &[Digits; EIGHT], scales: &[u32; EIGHT]) -> [f64; EIGHT] {
     floats
 }
 
-/// The three eights of four numbers, of the first and the third, and then of the second and the fourth: in
-/// each half first two eights of both, and then the third.
+/// The three eights of four numbers: the first two of the first number and of the third, then the third of
+/// both; and the same of the second and the fourth.
 #[target_feature(enable = "avx512f,avx512bw")]
 #[inline]
 fn eights(digits: &[Digits; 4]) -> __m512i {
