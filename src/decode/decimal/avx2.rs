@@ -8,7 +8,7 @@
 //! where so many do not say which float is the nearest (one in 2^46 does not, if digits are random) the
 //! number is left to [`number`](super::number).
 //!
-//! So is all but `-ddd.ddde-dd`, with or without sign, point and exponent and of at most 23 digits.
+//! So is all but `-ddd.ddde-dd`, with or without sign, point and exponent and of at most 24 digits.
 
 #![allow(unsafe_code)]
 
@@ -16,7 +16,7 @@ use std::arch::x86_64::*;
 use std::mem::{swap, transmute};
 
 use super::eights::{Bytes, last_bytes};
-use super::lanes::{EXPONENT_BYTES, SCALES, all, float_of, negative_exponent};
+use super::lanes::{EXPONENT_BYTES, MOST_DIGITS, SCALES, all, float_of, negative_exponent};
 use super::{INVERSES, member};
 
 /// How many numbers are looked at together.
@@ -34,9 +34,6 @@ type Around = [u8; size_of::<Bytes>() + 1];
 
 /// How many bytes come before each number that is read in lanes: [`Around`] its digits and an exponent.
 const BEFORE: usize = size_of::<Around>() + EXPONENT_BYTES;
-
-/// The most digits: three eights but for one, so that the first two eights are below 2^53 together.
-const MOST_DIGITS: usize = 23;
 
 /// Reads rows. Only made where the processor has AVX2, FMA, and what belongs to their generation.
 #[derive(Debug)]
@@ -314,7 +311,7 @@ fn shape(length: u32, head: u32, tail: u32, digits: u32, points: u32) -> Shape {
     // JSON has no leading zeros.
     let digit = head >> (negative & 8) & 0xff;
     let wrong = wrong | all(digit == u32::from(b'0')) & count.wrapping_sub(places).wrapping_sub(1);
-    let fits = all(count.wrapping_sub(1) < MOST_DIGITS as u32) & all(scale < INVERSES.len() as u32);
+    let fits = all(count.wrapping_sub(1) < MOST_DIGITS) & all(scale < INVERSES.len() as u32);
     let is_plain = all(wrong == 0) & fits;
     let scale = scale.wrapping_add(negative & INVERSES.len() as u32);
     Shape {

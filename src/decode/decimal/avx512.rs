@@ -7,7 +7,7 @@
 //! floats ([`floats`]). Moved together, digits begin at the first byte, whatever their number: d digits are
 //! the first of 24, and the others 0.
 //!
-//! `-0.0625e-05`: the digits 00625, of which 1 is before the point; so 006250…0 · 10^-(24 - 1 + 5).
+//! `-0.0625e-05`: the digits 00625, of which 1 is before the point; so 006250…0, of 24 digits, times 10^-(24 - 1 + 5).
 //!
 //! What is not of such a shape is left to [`member`], one number at a time.
 
@@ -16,7 +16,7 @@
 use std::arch::x86_64::*;
 use std::mem::transmute;
 
-use super::lanes::{EXPONENT_BYTES, SCALES, all, float_of, negative_exponent};
+use super::lanes::{EXPONENT_BYTES, MOST_DIGITS, SCALES, all, float_of, negative_exponent};
 use super::{INVERSES, member};
 
 /// How many numbers the compiler or the processor takes at once.
@@ -36,9 +36,6 @@ const GROUPS: usize = (MANY + BLOCK) / LANES;
 
 /// What a number's digits are in.
 type Digits = [u8; size_of::<__m256i>()];
-
-/// Three eights.
-const MOST_DIGITS: u32 = 24;
 
 /// How many floats are in a vector.
 const EIGHT: usize = 8;
@@ -291,6 +288,7 @@ impl<'a> Row<'a> {
             }
             let (_, ends) = self.around(i)?;
             for (tail, &end) in group.tails.iter_mut().zip(ends) {
+                debug_assert!((end as usize) < self.text.len(), "a mark of another text");
                 // SAFETY: a mark is an index of the text, and so many bytes are before it.
                 *tail = unsafe {
                     let last = self.text.as_ptr().add(end as usize - EXPONENT_BYTES);
@@ -322,15 +320,21 @@ impl<'a> Row<'a> {
         Some(())
     }
 
+    /// The digits, which bytes they and the points were, and the first bytes.
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi2")]
     #[inline]
     fn find_digits(&self, groups: &mut [Group]) -> Option<()> {
         for (i, group) in groups.iter_mut().enumerate() {
             let befores = *self.around(i)?.0;
             for (lane, before) in befores.into_iter().enumerate() {
-                let start = self.text.as_ptr().wrapping_add(before as usize + 1);
+                let (mask, start) = (group.masks[lane], before as usize + 1);
+                debug_assert!(
+                    mask == 0 || start + mask.count_ones() as usize <= self.text.len(),
+                    "a mark of another text"
+                );
+                let start = self.text.as_ptr().wrapping_add(start);
                 // SAFETY: there are no more bits in the mask than bytes to the next mark.
-                let bytes = unsafe { _mm256_maskz_loadu_epi8(group.masks[lane], start.cast()) };
+                let bytes = unsafe { _mm256_maskz_loadu_epi8(mask, start.cast()) };
                 let values = _mm256_sub_epi8(bytes, _mm256_set1_epi8(b'0' as i8));
                 let digits = _mm256_cmplt_epu8_mask(values, _mm256_set1_epi8(10));
                 group.heads[lane] = _mm256_cvtsi256_si32(bytes) as u32;

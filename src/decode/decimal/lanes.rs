@@ -6,6 +6,9 @@ use super::INVERSES;
 /// The length of an exponent `e-dd`.
 pub const EXPONENT_BYTES: usize = 4;
 
+/// The most digits of a number: three eights.
+pub const MOST_DIGITS: u32 = 24;
+
 /// All bits, or none.
 #[inline(always)]
 pub fn all(is: bool) -> u32 {
@@ -27,7 +30,8 @@ pub fn negative_exponent(tail: u32) -> (u32, u32) {
     ((10 * tens + ones) & there, EXPONENT_BYTES as u32 & there)
 }
 
-/// The nearest float. NaN where it is not known, or the scale is NaN.
+/// The nearest float to the digits, in three eights, times the scale. NaN where it is not known, or the
+/// scale is NaN.
 ///
 /// Every step but those that are named is exact. T. J. Dekker, "A floating-point technique for
 /// extending the available precision" (1971), for products and sums that keep what rounding takes;
@@ -38,7 +42,7 @@ pub fn float_of([high, middle, low]: [f64; 3], [scale, scale_rest]: Scale) -> f6
     // Two eights are a float, or half between two.
     let front = high.mul_add(1e8, middle);
     let front_rest = high.mul_add(1e8, -front) + middle;
-    // The digits: below 10^24, the sum of a float and an integer of at most 29 bits.
+    // The digits: below 10^24, the sum of a float and an integer of at most 27 bits.
     let back = front_rest.mul_add(1e8, low);
     let w = front.mul_add(1e8, back);
     let w_rest = front.mul_add(1e8, -w) + back;
@@ -46,7 +50,7 @@ pub fn float_of([high, middle, low]: [f64; 3], [scale, scale_rest]: Scale) -> f6
     let product = w * scale;
     let rest = w.mul_add(scale, -product);
     let rest = w_rest.mul_add(scale, w.mul_add(scale_rest, rest));
-    // 2^-100: what is inexact above, 16 times over.
+    // 2^-100: what is inexact above, nine times over.
     let doubt = product * 7.888_609_052_210_118e-31;
     let float = product + (rest - doubt);
     let is_sure = float == product + (rest + doubt);

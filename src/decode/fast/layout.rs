@@ -50,7 +50,7 @@ struct Member {
 }
 
 /// What a text leads to.
-pub struct Known {
+pub struct Recalled {
     /// The value's node; none if nothing is wanted of it.
     pub node: Option<usize>,
     /// The length of the text.
@@ -72,7 +72,7 @@ impl Layout {
     /// What the next member is, if `text` starts as it did where this was the next member before.
     /// Space may follow.
     #[inline(always)]
-    pub fn recall(&mut self, place: Place, text: &[u8]) -> Option<Known> {
+    pub fn recall(&mut self, place: Place, text: &[u8]) -> Option<Recalled> {
         let member = self.members.get(self.next)?;
         if member.place != Some(place) {
             return None;
@@ -82,7 +82,7 @@ impl Layout {
             return None;
         }
         self.next += 1;
-        Some(Known {
+        Some(Recalled {
             node: member.node,
             length,
         })
