@@ -13,10 +13,12 @@
 
 #![allow(unsafe_code)]
 
-use std::arch::x86_64::*;
-use std::mem::transmute;
+mod floats;
 
-use super::lanes::{EXPONENT_BYTES, MOST_DIGITS, SCALES, all, float_of, negative_exponent};
+use std::arch::x86_64::*;
+
+use self::floats::{NEGATIVE, floats};
+use super::lanes::{EXPONENT_BYTES, MOST_DIGITS, all, negative_exponent};
 use super::{INVERSES, member};
 
 /// How many numbers the compiler or the processor takes at once.
@@ -31,14 +33,15 @@ const MANY: usize = 8 * LANES;
 /// What is looked at in one piece to find where numbers end.
 const BLOCK: usize = size_of::<__m512i>();
 
+/// How far ahead of what is looked at memory is asked for, in bytes. Another thread has written the text, on
+/// another core; the processor itself asks ahead within a page only.
+const AHEAD: usize = 2048;
+
 /// The most groups of numbers that are found at once: the last block may be all commas.
 const GROUPS: usize = (MANY + BLOCK) / LANES;
 
 /// What a number's digits are in.
 type Digits = [u8; size_of::<__m256i>()];
-
-/// How many floats are in a vector.
-const EIGHT: usize = 8;
 
 /// Reads rows. Only made where the processor has the instructions.
 #[derive(Debug)]
@@ -169,6 +172,8 @@ impl<'a> Row<'a> {
     fn find(&mut self) -> Option<()> {
         while self.marks.count < MANY {
             let rest = self.text.get(self.next..)?;
+            let ahead = rest.as_ptr().wrapping_add(AHEAD);
+            _mm_prefetch::<_MM_HINT_T1>(ahead.cast());
             let block = match rest.first_chunk::<BLOCK>() {
                 // SAFETY: so many bytes are there to be read.
                 Some(block) => unsafe { _mm512_loadu_epi8(block.as_ptr().cast()) },
@@ -394,8 +399,8 @@ impl Group {
     }
 }
 
-/// The power of ten, negative, that a number's 24 digits are to be multiplied with, as an index in
-/// [`POWERS`] and [`NEGATIVE`]; all ones if the number is not of the shape that is read here.
+/// The power of ten, negative, that a number's 24 digits are to be multiplied with, and [`NEGATIVE`] where the
+/// number is; all ones if it is not of the shape that is read here.
 ///
 /// The number is `mask`, in bits as `digits` and `point`.
 #[inline(always)]
@@ -418,96 +423,3 @@ fn scale(head: u32, [digits, point, mask]: [u32; 3], exponent: u32) -> u32 {
     let is_plain = all(wrong == 0) & fits;
     scale | negative & NEGATIVE | !is_plain
 }
-
-/// Where in the [`eights`] of four numbers and of four more the first eight of each number is, and then the
-/// second.
-const FIRST_AND_SECOND: [i32; LANES] = [0, 8, 2, 10, 16, 24, 18, 26, 1, 9, 3, 11, 17, 25, 19, 27];
-
-/// The same of the third, and what is behind it.
-const THIRD: [i32; LANES] = [4, 12, 6, 14, 20, 28, 22, 30, 5, 13, 7, 15, 21, 29, 23, 31];
-
-/// The nearest floats to 24 digits and a [`scale`] each. NaN where that is not known.
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,fma")]
-#[inline]
-fn floats(digits: &[Digits; EIGHT], scales: &[u32; EIGHT]) -> [f64; EIGHT] {
-    let (halves, _) = digits.as_chunks::<4>();
-    let (first, second) = (eights(&halves[0]), eights(&halves[1]));
-    let pick = |places: &[i32; LANES]| {
-        // SAFETY: so many bytes are there to be read.
-        let places = unsafe { _mm512_loadu_epi32(places.as_ptr()) };
-        _mm512_permutex2var_epi32(first, places, second)
-    };
-    let (front, back) = (pick(&FIRST_AND_SECOND), pick(&THIRD));
-    let parts = [
-        _mm512_cvtepi32_pd(_mm512_castsi512_si256(front)),
-        _mm512_cvtepi32_pd(_mm512_extracti64x4_epi64::<1>(front)),
-        _mm512_cvtepi32_pd(_mm512_castsi512_si256(back)),
-    ];
-    // SAFETY: these are as many bytes, and all bytes are floats.
-    let [high, middle, low]: [[f64; EIGHT]; 3] = unsafe { transmute(parts) };
-    // SAFETY: as above.
-    let [scales, rests]: [[f64; EIGHT]; 2] = unsafe { transmute(powers(scales)) };
-    let mut floats = [0.0; EIGHT];
-    for i in 0..EIGHT {
-        floats[i] = float_of([high[i], middle[i], low[i]], [scales[i], rests[i]]);
-    }
-    floats
-}
-
-/// The three eights of four numbers: the first two of the first number and of the third, then the third of
-/// both; and the same of the second and the fourth.
-#[target_feature(enable = "avx512f,avx512bw")]
-#[inline]
-fn eights(digits: &[Digits; 4]) -> __m512i {
-    let fours = |i: usize| {
-        // SAFETY: so many bytes are there to be read.
-        let digits = unsafe { _mm512_loadu_epi8(digits[i..i + 2].as_ptr().cast()) };
-        let pairs = _mm512_maddubs_epi16(digits, _mm512_set1_epi16(1 << 8 | 10));
-        _mm512_madd_epi16(pairs, _mm512_set1_epi32(1 << 16 | 100))
-    };
-    let fours = _mm512_packus_epi32(fours(0), fours(2));
-    _mm512_madd_epi16(fours, _mm512_set1_epi32(1 << 16 | 10_000))
-}
-
-/// The bit of a scale that says that the number is negative.
-const NEGATIVE: u32 = 64;
-
-/// The powers of ten of these scales, with the numbers' signs, and the powers' rests.
-#[target_feature(enable = "avx512f,avx512dq")]
-#[inline]
-fn powers(scales: &[u32; EIGHT]) -> [__m512d; 2] {
-    // SAFETY: so many bytes are there to be read.
-    let scales = _mm512_cvtepu32_epi64(unsafe { _mm256_loadu_si256(scales.as_ptr().cast()) });
-    let has = |bit: i64| _mm512_test_epi64_mask(scales, _mm512_set1_epi64(bit));
-    let (in_upper_half, in_odd_quarter) = (has(32), has(16));
-    let negative = _mm512_and_si512(scales, _mm512_set1_epi64(NEGATIVE.into()));
-    let sign = _mm512_castsi512_pd(_mm512_slli_epi64::<{ u64::BITS - 1 - NEGATIVE.ilog2() }>(
-        negative,
-    ));
-    POWERS.each_ref().map(|table| {
-        // SAFETY: so many floats are there to be read.
-        let [a, b, c, d, e, f, g, h] = unsafe { transmute::<[f64; 64], [__m512d; 8]>(*table) };
-        let lower = _mm512_mask_blend_pd(
-            in_odd_quarter,
-            _mm512_permutex2var_pd(a, scales, b),
-            _mm512_permutex2var_pd(c, scales, d),
-        );
-        let upper = _mm512_mask_blend_pd(
-            in_odd_quarter,
-            _mm512_permutex2var_pd(e, scales, f),
-            _mm512_permutex2var_pd(g, scales, h),
-        );
-        _mm512_xor_pd(_mm512_mask_blend_pd(in_upper_half, lower, upper), sign)
-    })
-}
-
-/// The powers of [`SCALES`], and their rests. NaN behind them.
-static POWERS: [[f64; 64]; 2] = {
-    let mut powers = [[f64::NAN; 64]; 2];
-    let mut i = 0;
-    while i < INVERSES.len() {
-        [powers[0][i], powers[1][i]] = SCALES[i];
-        i += 1;
-    }
-    powers
-};
