@@ -13,8 +13,9 @@ use std::sync::Arc;
 
 use divan::Bencher;
 use divan::counter::{BytesCount, ItemsCount};
-use klaxond::decode::{Decoder, Format, Scratch};
+use klaxond::decode::{Decoder, DimensionSource, Format, Headers, Record, Scratch};
 use klaxond::engine::summarise::Summarise;
+use klaxond::engine::{Engine, TopicPartition};
 use klaxond::information::distribution::probabilities;
 use klaxond::information::entropy::{entropy, top_two};
 use klaxond::summary::Summary;
@@ -149,6 +150,58 @@ mod summarise {
     #[divan::bench(args = CLASSES)]
     fn f64le(bencher: Bencher, classes: usize) {
         summarise(bencher, Format::F64Le, &Ring::f64le(classes));
+    }
+}
+
+/// All that the engine does: decode, summarise and decide, in batches as the daemon reads them, while
+/// event time goes on. Records of three streams in turn, whose distributions have a likely class; as
+/// floats, so that little of it is decoding.
+mod engine {
+    use super::*;
+
+    const BATCH: i64 = 4_096;
+    /// Records a second of event time.
+    const RATE: i64 = 6_000;
+
+    struct Stream([u8; 1]);
+
+    impl Headers for Stream {
+        fn get(&self, _name: &str) -> Option<&[u8]> {
+            Some(&self.0)
+        }
+    }
+
+    #[divan::bench(args = CLASSES)]
+    fn batches(bencher: Bencher, classes: usize) {
+        let mut model = model(Format::F64Le);
+        let stream = DimensionSource::Header("stream".to_owned());
+        model.decoder.dimensions = vec![("stream".to_owned(), stream)];
+        let mut engine = Engine::new(vec![model], None);
+        let id = engine.add_partition(TopicPartition {
+            topic: "predictions".to_owned(),
+            partition: 0,
+        });
+        let ring = Ring::of_a_likely_class(classes);
+        let streams = [b"a", b"b", b"c"].map(|name| Stream(*name));
+        let mut offset = 0;
+        bencher
+            .counter(ItemsCount::new(BATCH as usize))
+            .bench_local(|| {
+                for _ in 0..BATCH {
+                    let time_ms = START_MS + offset * 1_000 / RATE;
+                    let record = Record {
+                        payload: Some(black_box(
+                            &ring.payloads()[offset as usize % ring.payloads().len()],
+                        )),
+                        timestamp_ms: Some(time_ms),
+                        headers: &streams[offset as usize % streams.len()],
+                    };
+                    engine.record(id, offset, &record, Some(time_ms));
+                    offset += 1;
+                }
+                engine.step(START_MS + offset * 1_000 / RATE);
+                black_box(engine.take_outputs());
+            });
     }
 }
 

@@ -57,6 +57,22 @@ impl Ring {
         Self(distributions(classes).into_iter().map(payload).collect())
     }
 
+    /// Softmaxes of uniform logits, one class more likely than the others; as 64-bit floats.
+    pub fn of_a_likely_class(classes: usize) -> Self {
+        let mut random = fastrand::Rng::with_seed(1948);
+        let mut payload = || {
+            let mut p: Vec<f64> = (0..classes).map(|_| (2.0 * random.f64()).exp()).collect();
+            p[random.usize(0..classes)] *= 2.0 * classes as f64;
+            let total: f64 = p.iter().sum();
+            p.iter().flat_map(|p| (p / total).to_le_bytes()).collect()
+        };
+        Self(
+            (0..(16_000 / classes).clamp(16, 2_000))
+                .map(|_| payload())
+                .collect(),
+        )
+    }
+
     pub fn payloads(&self) -> &[Vec<u8>] {
         &self.0
     }

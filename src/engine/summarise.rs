@@ -281,8 +281,13 @@ impl Table {
         scratch: &Scratch,
     ) -> Result<&mut Known, Rejection> {
         let values = scratch.dimensions.as_slice();
-        let at = match self.by_values.get(values) {
-            Some(at) => *at,
+        let found = match values {
+            // Without dimensions there is one stream.
+            [] => (!self.known.is_empty()).then_some(0),
+            _ => self.by_values.get(values).copied(),
+        };
+        let at = match found {
+            Some(at) => at,
             None if self.known.len() < spec.limits.streams => {
                 let names = spec.decoder.dimensions.iter().map(|(name, _)| name.clone());
                 let key = StreamKey(names.zip(values.iter().cloned()).collect());

@@ -1,12 +1,15 @@
 //! Counts by small whole numbers, in memory by the record and not by the key while few are there.
 
+use std::iter::repeat_n;
+
 /// How often each key was counted. Keys never counted are not there.
 #[derive(Clone, Debug)]
 pub enum Counts {
     /// Keys and counts, sorted by key; no count is 0.
     Few(Vec<(u32, u64)>),
-    /// The count of each key up to the greatest: found without a search, in at most twice the memory.
-    Many(Vec<u64>),
+    /// The count of each key from the first to the greatest: found without a search, in at most twice
+    /// the memory.
+    Many { first: u32, counts: Vec<u64> },
 }
 
 impl Default for Counts {
@@ -43,18 +46,10 @@ impl Counts {
 
     pub fn add(&mut self, key: u32, count: u64) {
         match self {
-            Self::Many(counts) => match counts.get_mut(key as usize) {
+            Self::Many { first, counts } => match counts.get_mut(key.wrapping_sub(*first) as usize)
+            {
                 Some(held) => *held += count,
-                None => {
-                    let held = counts.iter().filter(|held| **held > 0).count();
-                    if are_many(held + 1, key) {
-                        counts.resize(key as usize, 0);
-                        counts.push(count);
-                    } else {
-                        *self = Self::Few(self.iter().collect());
-                        self.add(key, count);
-                    }
-                }
+                None => self.add_beyond(key, count),
             },
             Self::Few(entries) => match entries.binary_search_by_key(&key, |&(key, _)| key) {
                 Ok(at) => entries[at].1 += count,
@@ -66,24 +61,49 @@ impl Counts {
         }
     }
 
+    /// Adds a count of a key that is not among the many.
+    #[cold]
+    fn add_beyond(&mut self, key: u32, count: u64) {
+        if let Self::Many { first, counts } = self {
+            let keys = counts.iter().filter(|count| **count > 0).count() + 1;
+            let before = first.saturating_sub(key);
+            let range = (counts.len() as u32 - 1 + before).max(key.saturating_sub(*first));
+            if are_many(keys, range) {
+                counts.splice(..0, repeat_n(0, before as usize));
+                counts.resize(range as usize + 1, 0);
+                *first -= before;
+            } else {
+                *self = Self::Few(self.iter().collect());
+            }
+            self.add(key, count);
+        }
+    }
+
     /// Holds the count of each key where there are many.
     fn fit(&mut self) {
         if let Self::Few(entries) = self
-            && let Some(&(greatest, _)) = entries.last()
-            && are_many(entries.len(), greatest)
+            && let (Some(&(first, _)), Some(&(greatest, _))) = (entries.first(), entries.last())
+            && are_many(entries.len(), greatest - first)
         {
-            let mut counts = vec![0; greatest as usize + 1];
+            let mut counts = vec![0; (greatest - first) as usize + 1];
             for &(key, count) in &*entries {
-                counts[key as usize] = count;
+                counts[(key - first) as usize] = count;
             }
-            *self = Self::Many(counts);
+            *self = Self::Many { first, counts };
         }
     }
 
     pub fn merge(&mut self, other: &Self) {
         match (&mut *self, other) {
             (Self::Few(entries), _) if entries.is_empty() => self.clone_from(other),
-            (Self::Many(counts), Self::Many(more)) if more.len() <= counts.len() => {
+            (
+                Self::Many { first, counts },
+                Self::Many {
+                    first: from,
+                    counts: more,
+                },
+            ) if *from >= *first && (from - *first) as usize + more.len() <= counts.len() => {
+                let counts = &mut counts[(from - *first) as usize..];
                 for (count, more) in counts.iter_mut().zip(more) {
                     *count += more;
                 }
@@ -101,7 +121,7 @@ impl Counts {
                     let at = entries.binary_search_by_key(&key, |&(key, _)| key);
                     at.ok().map(|at| &mut entries[at].1)
                 }
-                Self::Many(counts) => counts.get_mut(key as usize),
+                Self::Many { first, counts } => counts.get_mut(key.wrapping_sub(*first) as usize),
             };
             if let Some(held) = held {
                 *held = held.saturating_sub(less);
@@ -116,25 +136,27 @@ impl Counts {
     pub fn total(&self) -> u64 {
         match self {
             Self::Few(entries) => entries.iter().map(|&(_, count)| count).sum(),
-            Self::Many(counts) => counts.iter().sum(),
+            Self::Many { counts, .. } => counts.iter().sum(),
         }
     }
 
     /// Keys and counts, by key.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = (u32, u64)> {
-        let (few, many): (&[(u32, u64)], &[u64]) = match self {
-            Self::Few(entries) => (entries, &[]),
-            Self::Many(counts) => (&[], counts),
+        let (few, first, many): (&[(u32, u64)], u32, &[u64]) = match self {
+            Self::Few(entries) => (entries, 0, &[]),
+            Self::Many { first, counts } => (&[], *first, counts),
         };
-        let counted = |(key, &count): (usize, &u64)| (count > 0).then_some((key as u32, count));
+        let counted =
+            move |(at, &count): (usize, &u64)| (count > 0).then_some((first + at as u32, count));
         let many = many.iter().enumerate().filter_map(counted);
         few.iter().copied().chain(many)
     }
 }
 
-/// Whether at least every fourth key up to the greatest is there: a count is half an entry.
-fn are_many(keys: usize, greatest: u32) -> bool {
-    4 * keys > greatest as usize
+/// Whether at least every fourth key is there of those up to `range` after the first: a count is half
+/// an entry. One key is not many: where the next is, is not known.
+fn are_many(keys: usize, range: u32) -> bool {
+    keys > 1 && 4 * keys > range as usize
 }
 
 #[cfg(test)]
@@ -147,7 +169,7 @@ mod tests {
 
     /// Keys close together, far apart, and both.
     fn entries() -> impl Strategy<Value = Vec<(u32, u64)>> {
-        let key = prop_oneof![0..8_u32, 0..60_u32, 0..100_000_u32];
+        let key = prop_oneof![0..8_u32, 0..60_u32, 500..540_u32, 0..100_000_u32];
         prop::collection::vec((key, 1..5_u64), 0..80)
     }
 
@@ -184,7 +206,7 @@ mod tests {
 
         #[test]
         fn what_is_held_by_key_is_at_most_twice_as_large_as_by_entry(a in entries()) {
-            if let Counts::Many(counts) = counts(&a) {
+            if let Counts::Many { counts, .. } = counts(&a) {
                 prop_assert!(counts.len() <= 4 * map(&a).len());
             }
         }
