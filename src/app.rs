@@ -20,6 +20,7 @@ mod follow;
 mod lead;
 mod outbound;
 mod outside;
+mod pace;
 mod recover;
 #[cfg(test)]
 mod simulation;

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use super::outbound::Outbound;
 use super::outside::{Source, Watcher};
+use super::pace::{Pace, TICK, TRIM};
 use super::recover::Start;
 use super::{Daemon, End, STEP, baselines, review};
 use crate::clock::Instant;
@@ -26,11 +27,6 @@ use crate::store::{NewBaseline, StepWrites, StoreError};
 const ROUND: usize = 4_096;
 /// How long a round waits for records.
 const PATIENCE: Duration = Duration::from_millis(50);
-/// Decisions that the wall clock brings (idleness, silence) are looked for at least so often.
-const TICK: Duration = Duration::from_secs(1);
-/// A checkpoint that took so long is followed by ten times as much without one, or by [`STEP`].
-const CHECKPOINT_SHARE: u32 = 10;
-const TRIM: Duration = Duration::from_secs(60);
 /// For a clean end: checkpoint and last publication.
 const GOODBYE: Duration = Duration::from_secs(7);
 
@@ -52,15 +48,6 @@ struct Lead {
     /// Topics that are gone.
     lost: BTreeMap<String, String>,
     pace: Pace,
-}
-
-/// When what was last done.
-struct Pace {
-    ticked: Instant,
-    stepped: Instant,
-    /// Not before then.
-    next_checkpoint: Instant,
-    trimmed: Instant,
 }
 
 impl Daemon<'_> {
@@ -101,12 +88,6 @@ impl Daemon<'_> {
             covered,
         );
         let now = self.clock.now();
-        let pace = Pace {
-            ticked: now,
-            stepped: now,
-            next_checkpoint: now,
-            trimmed: now,
-        };
         let mut lead = Lead {
             engine,
             source,
@@ -118,7 +99,7 @@ impl Daemon<'_> {
             errors: BTreeMap::new(),
             unfit: BTreeSet::new(),
             lost: BTreeMap::new(),
-            pace,
+            pace: Pace::new(now),
         };
         // The state becomes this store's at once, and what there was no time to publish goes out
         // first.
@@ -184,9 +165,7 @@ impl Daemon<'_> {
     /// Reads what there is into the engine, and gives the number of events. Where too much waits to be
     /// published nothing is read.
     fn read(&mut self, lead: &mut Lead) -> usize {
-        let limits = &self.config.limits;
-        let entries = lead.engine.outbox().len() + lead.engine.pending_outputs();
-        if entries >= limits.outbox_entries || lead.outbound.held_bytes() >= limits.outbox_bytes {
+        if self.is_full(lead) {
             self.clock.sleep(PATIENCE);
             return 0;
         }
@@ -197,12 +176,16 @@ impl Daemon<'_> {
             stranded,
             outbound,
             errors,
+            pace,
             ..
         } = lead;
+        let limits = &self.config.limits;
         let now_ms = self.clock.now_ms();
-        source.poll(PATIENCE, ROUND, &mut |event| {
+        let mut written_ms = None;
+        let read = source.poll(PATIENCE, ROUND, &mut |event| {
             match event {
                 Event::Record(record) => {
+                    written_ms = record.timestamp_ms;
                     let decoded = Record {
                         payload: record.payload,
                         timestamp_ms: record.timestamp_ms,
@@ -232,7 +215,16 @@ impl Daemon<'_> {
                 }
             }
             ControlFlow::Continue(())
-        })
+        });
+        pace.has_read(written_ms, now_ms);
+        read
+    }
+
+    /// Too much waits to be published for anything to be read.
+    fn is_full(&self, lead: &Lead) -> bool {
+        let limits = &self.config.limits;
+        let entries = lead.engine.outbox().len() + lead.engine.pending_outputs();
+        entries >= limits.outbox_entries || lead.outbound.held_bytes() >= limits.outbox_bytes
     }
 
     /// Ends a step where there is something to say, or it is time to.
@@ -245,7 +237,7 @@ impl Daemon<'_> {
         if !lead.engine.outbox().is_empty() {
             // The rest of a long outbox.
             lead.outbound.publish(&lead.engine, false, now);
-        } else if due && now >= lead.pace.next_checkpoint {
+        } else if due && lead.pace.allows_checkpoint(now, self.is_full(lead)) {
             self.decide(lead)?;
             lead.outbound.publish(&lead.engine, false, now);
             lead.pace.stepped = now;
@@ -285,9 +277,7 @@ impl Daemon<'_> {
         let took = ended.duration_since(began);
         self.hub.meters.checkpoint.observe(took.as_secs_f64());
         self.hub.meters.checkpoint_bytes.set(bytes as i64);
-        // A process that was frozen, or a disk that was: alerts and the marker do not wait for ten
-        // times as long.
-        lead.pace.next_checkpoint = ended + took.saturating_mul(CHECKPOINT_SHARE).min(STEP);
+        lead.pace.has_checkpointed(began, ended);
         lead.outbound.covers(&lead.engine);
         Ok(())
     }
