@@ -185,7 +185,7 @@ impl Daemon<'_> {
         let read = source.poll(PATIENCE, ROUND, &mut |event| {
             match event {
                 Event::Record(record) => {
-                    written_ms = record.timestamp_ms;
+                    written_ms = written_ms.max(record.timestamp_ms);
                     let decoded = Record {
                         payload: record.payload,
                         timestamp_ms: record.timestamp_ms,

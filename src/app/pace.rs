@@ -14,11 +14,12 @@ pub const TRIM: Duration = Duration::from_secs(60);
 /// A checkpoint is followed by so many times what it took without one, or by [`STEP`].
 const REST: u32 = 10;
 
-/// The same while what is read has waited in its topic: what is decided then is no news, and the time
-/// is better spent on reading. A tenth of it went into checkpoints.
+/// The same while all that is read has waited in its topic: what is decided then is no news, and the time
+/// is better spent on reading.
 const REST_BEHIND: u32 = 50;
 
-/// What is read so long after it was written has waited: longer than anything takes to be fetched.
+/// What is read so long after it was written has waited: longer than anything takes to be fetched. When it
+/// was written says Kafka, or the producer's clock. One that is slow makes steps rarer, and nothing else.
 const BEHIND_MS: Millis = 10_000;
 
 /// When what was last done.
@@ -42,8 +43,8 @@ impl Pace {
         }
     }
 
-    /// Something was read at `now_ms`, or nothing: the last of it was written to its topic at
-    /// `written_ms`. (One that claims to have been written long ago only makes steps rarer.)
+    /// A round ended at `now_ms`: the newest of what it read was written to its topic at `written_ms`. None
+    /// where nothing was read, or nothing says when it was written.
     pub fn has_read(&mut self, written_ms: Option<Millis>, now_ms: Millis) {
         self.is_behind =
             written_ms.is_some_and(|written_ms| now_ms.saturating_sub(written_ms) > BEHIND_MS);
@@ -58,8 +59,8 @@ impl Pace {
     pub fn allows_checkpoint(&self, now: Instant, is_full: bool) -> bool {
         let (ended, took) = self.checkpoint;
         let rest = if self.is_behind { REST_BEHIND } else { REST };
-        // A process that was frozen, or a disk that was: alerts and the marker do not wait for ten
-        // times as long.
+        // A process that was frozen, or a disk that was: alerts and the marker do not wait so many times
+        // as long.
         is_full || now.duration_since(ended) >= took.saturating_mul(rest).min(STEP)
     }
 }
@@ -77,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn checkpoints_take_a_tenth_of_the_time_and_a_fiftieth_where_records_have_waited() {
+    fn there_is_ten_times_as_long_no_checkpoint_and_fifty_where_records_have_waited() {
         let began = Instant::now();
         let mut pace = Pace::new(began);
         assert_eq!(rest_ms(&pace, began), Some(0));
@@ -89,7 +90,7 @@ mod tests {
             (Some(NOW_MS - 10_001), 350),
             (Some(NOW_MS + 10_001), 70),
             (Some(Millis::MIN), 350),
-            // Caught up: the next checkpoint may be at once.
+            // Nothing to read.
             (None, 70),
         ] {
             pace.has_read(written_ms, NOW_MS);

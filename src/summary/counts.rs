@@ -7,8 +7,8 @@ use std::iter::repeat_n;
 pub enum Counts {
     /// Keys and counts, sorted by key; no count is 0.
     Few(Vec<(u32, u64)>),
-    /// The count of each key from the first to the greatest: found without a search, in at most twice
-    /// the memory.
+    /// The count of each key from the first to the last: found without a search, in at most twice the
+    /// memory where nothing was taken away.
     Many { first: u32, counts: Vec<u64> },
 }
 
@@ -199,9 +199,17 @@ mod tests {
             prop_assert_eq!(Counts::of(expected), Some(whole.clone()));
             let mut both = whole.clone();
             both.merge(&part);
-            prop_assert_eq!(&both, &counts(&[a, b].concat()));
+            prop_assert_eq!(&both, &counts(&[a, b.clone()].concat()));
             both.subtract(&part);
             prop_assert_eq!(&both, &whole);
+            // What is taken away leaves zeros, and what follows is counted all the same.
+            let mut next = whole.clone();
+            next.subtract(&whole);
+            prop_assert_eq!(next.total(), 0);
+            for &(key, count) in &b {
+                next.add(key, count);
+            }
+            prop_assert_eq!(&next, &part);
         }
 
         #[test]

@@ -213,7 +213,7 @@ impl Kafka for SimKafka {
             let sent = &world.scene.input[at.partition as usize][*offset as usize];
             Reread::Found(OwnedRecord {
                 payload: Some(sent.payload.clone()),
-                timestamp_ms: Some(sent.time_ms),
+                timestamp_ms: Some(sent.written_ms),
                 ..OwnedRecord::default()
             })
         };
@@ -370,7 +370,7 @@ impl Source for SimSource {
                         offset: slot.next,
                         key: None,
                         payload: Some(&sent.payload),
-                        timestamp_ms: Some(sent.time_ms),
+                        timestamp_ms: Some(sent.written_ms),
                         headers: RecordHeaders::default(),
                     };
                     slot.next += 1;

@@ -102,7 +102,10 @@ false_alarms = "1 per 20 windows"
 #[derive(Clone, Debug)]
 pub struct Sent {
     pub payload: Vec<u8>,
+    /// Its event time, which it is found by.
     pub time_ms: Millis,
+    /// When it was written, as it is read: when it arrives by the wall clock, or a day before.
+    pub written_ms: Millis,
     /// Since the beginning of the run.
     pub arrives: Duration,
 }
@@ -252,16 +255,24 @@ fn input(rng: &mut fastrand::Rng, unusable: u8) -> Vec<Vec<Sent>> {
     } else {
         Duration::from_millis(rng.u64(100..400))
     };
+    let is_live = rng.bool();
     for i in 0..3 * ACT {
         let (time_ms, mut payload) = record(rng, i, (ACT..2 * ACT).contains(&i));
         if rng.u8(0..unusable) == 0 {
             payload = format!(r#"{{"p":[2,3],"ts":{time_ms}}}"#).into_bytes();
         }
         let to = rng.usize(0..partitions.len());
+        let arrives = spacing * i as u32;
+        let written_ms = if is_live {
+            WALL_MS + arrives.as_millis() as Millis
+        } else {
+            time_ms
+        };
         partitions[to].push(Sent {
             payload,
             time_ms,
-            arrives: spacing * i as u32,
+            written_ms,
+            arrives,
         });
     }
     partitions
@@ -284,6 +295,7 @@ fn baselines(config: &Config, rng: &mut fastrand::Rng) -> BTreeMap<String, Basel
             Sent {
                 payload,
                 time_ms,
+                written_ms: time_ms,
                 arrives: Duration::ZERO,
             }
         })

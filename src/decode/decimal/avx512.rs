@@ -4,7 +4,7 @@
 //! numbers before the next step, so that no step waits for what was just written: the exponents at their
 //! ends, which leave the bytes that may be digits and a point; of these the digits, moved together
 //! ([`Row::find_digits`]); from where they were, what power of ten the number has ([`scale`]); and then the
-//! floats ([`floats`]). Moved together, digits begin at the first byte, whatever their number: d digits are
+//! floats ([`floats()`]). Moved together, digits begin at the first byte, whatever their number: d digits are
 //! the first of 24, and the others 0.
 //!
 //! `-0.0625e-05`: the digits 00625, of which 1 is before the point; so 006250…0, of 24 digits, times 10^-(24 - 1 + 5).
@@ -173,7 +173,11 @@ impl<'a> Row<'a> {
         while self.marks.count < MANY {
             let rest = self.text.get(self.next..)?;
             let ahead = rest.as_ptr().wrapping_add(AHEAD);
-            _mm_prefetch::<_MM_HINT_T1>(ahead.cast());
+            #[allow(unused_unsafe)] // it is safe in later versions of the compiler
+            // SAFETY: nothing is read.
+            unsafe {
+                _mm_prefetch::<_MM_HINT_T1>(ahead.cast());
+            }
             let block = match rest.first_chunk::<BLOCK>() {
                 // SAFETY: so many bytes are there to be read.
                 Some(block) => unsafe { _mm512_loadu_epi8(block.as_ptr().cast()) },

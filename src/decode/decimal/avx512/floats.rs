@@ -8,7 +8,7 @@ use super::super::lanes::{SCALES, float_of};
 use super::{Digits, LANES};
 
 /// How many floats are in a vector.
-pub const EIGHT: usize = 8;
+const EIGHT: usize = 8;
 
 /// The scale of a number that is not of the shape that is read here.
 const NONE: u32 = u32::MAX;
@@ -27,18 +27,18 @@ const FIRST_AND_SECOND: [i32; LANES] = [0, 8, 2, 10, 16, 24, 18, 26, 1, 9, 3, 11
 /// The same of the third, and what is behind it.
 const THIRD: [i32; LANES] = [4, 12, 6, 14, 20, 28, 22, 30, 5, 13, 7, 15, 21, 29, 23, 31];
 
-/// The nearest floats to 24 digits and a [`scale`] each. NaN where that is not known.
+/// The nearest floats to 24 digits and a [`scale`](super::scale) each. NaN where that is not known.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,fma")]
 #[inline]
 pub fn floats(digits: &[Digits; EIGHT], scales: &[u32; EIGHT]) -> [f64; EIGHT] {
     let (halves, _) = digits.as_chunks::<4>();
     let (first, second) = (eights(&halves[0]), eights(&halves[1]));
-    let pick = |places: &[i32; LANES]| {
+    let part = |places: &[i32; LANES]| {
         // SAFETY: so many bytes are there to be read.
         let places = unsafe { _mm512_loadu_epi32(places.as_ptr()) };
         _mm512_permutex2var_epi32(first, places, second)
     };
-    let (front, back) = (pick(&FIRST_AND_SECOND), pick(&THIRD));
+    let (front, back) = (part(&FIRST_AND_SECOND), part(&THIRD));
     let parts = [
         _mm512_cvtepi32_pd(_mm512_castsi512_si256(front)),
         _mm512_cvtepi32_pd(_mm512_extracti64x4_epi64::<1>(front)),
