@@ -1,6 +1,6 @@
 //! Records as a classifier writes them: softmax of random logits, numbers as Python prints them.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::ClientConfig;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
@@ -45,6 +45,9 @@ pub fn fill(brokers: &str, topic: &str, partitions: i32, classes: usize, records
     writer.flush();
 }
 
+/// There is room for another record within this, or the broker is gone.
+const STUCK: Duration = Duration::from_secs(60);
+
 pub struct Writer {
     producer: BaseProducer,
     topic: String,
@@ -78,7 +81,13 @@ impl Writer {
         let mut record: BaseRecord<'_, (), [u8]> = BaseRecord::to(&self.topic)
             .partition(partition)
             .payload(payload);
-        while let Err((_, again)) = self.producer.send(record) {
+        let mut full_since = None;
+        while let Err((error, again)) = self.producer.send(record) {
+            let full_since = full_since.get_or_insert_with(Instant::now);
+            assert!(
+                full_since.elapsed() < STUCK,
+                "the broker takes nothing: {error}"
+            );
             self.producer.poll(Duration::from_millis(5));
             record = again;
         }
