@@ -27,8 +27,9 @@ const BYTES: usize = 100_000;
 
 /// What the limits allow, in MiB: refused records that wait are held, are in the messages of the step
 /// that is out, and once more in the producer's queue; fetched ones are in the consumer's queue, and
-/// as many on their way there. The rest is the program itself.
-const BOUND_MIB: u64 = 3 * 16 + 2 * 4 + 64;
+/// as many on their way there. The rest is the program itself, batches that are being sent, and memory
+/// that the allocator keeps for a while.
+const BOUND_MIB: u64 = 3 * 16 + 2 * 4 + 80;
 
 fn position(daemon: &Daemon) -> Option<u64> {
     daemon.status()?["partitions"][0]["position"].as_u64()
