@@ -277,7 +277,7 @@ impl Daemon<'_> {
         let took = ended.duration_since(began);
         self.hub.meters.checkpoint.observe(took.as_secs_f64());
         self.hub.meters.checkpoint_bytes.set(bytes as i64);
-        lead.pace.has_checkpointed(began, ended);
+        lead.pace.has_checkpointed(ended, took);
         lead.outbound.covers(&lead.engine);
         Ok(())
     }

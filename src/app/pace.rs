@@ -9,6 +9,7 @@ use crate::observation::Millis;
 /// Decisions that the wall clock brings (idleness, silence) are looked for at least so often.
 pub const TICK: Duration = Duration::from_secs(1);
 
+/// The history in the store is cut to its bounds so often.
 pub const TRIM: Duration = Duration::from_secs(60);
 
 /// A checkpoint is followed by so many times what it took without one, or by [`STEP`].
@@ -50,8 +51,8 @@ impl Pace {
             written_ms.is_some_and(|written_ms| now_ms.saturating_sub(written_ms) > BEHIND_MS);
     }
 
-    pub fn has_checkpointed(&mut self, began: Instant, ended: Instant) {
-        self.checkpoint = (ended, ended.duration_since(began));
+    pub fn has_checkpointed(&mut self, ended: Instant, took: Duration) {
+        self.checkpoint = (ended, took);
     }
 
     /// Whether there may be a checkpoint: there was time enough for reading since the last, or there is
@@ -78,12 +79,11 @@ mod tests {
     }
 
     #[test]
-    fn there_is_ten_times_as_long_no_checkpoint_and_fifty_where_records_have_waited() {
-        let began = Instant::now();
-        let mut pace = Pace::new(began);
-        assert_eq!(rest_ms(&pace, began), Some(0));
-        let ended = began + 7 * MS;
-        pace.has_checkpointed(began, ended);
+    fn a_rest_is_ten_checkpoints_long_and_fifty_where_records_have_waited() {
+        let ended = Instant::now();
+        let mut pace = Pace::new(ended);
+        assert_eq!(rest_ms(&pace, ended), Some(0));
+        pace.has_checkpointed(ended, 7 * MS);
         assert_eq!(rest_ms(&pace, ended), Some(70));
         for (written_ms, expected) in [
             (Some(NOW_MS - 10_000), 70),
@@ -100,10 +100,9 @@ mod tests {
 
     #[test]
     fn nothing_waits_longer_than_a_step_or_for_room() {
-        let began = Instant::now();
-        let mut pace = Pace::new(began);
-        let ended = began + 1_000 * MS;
-        pace.has_checkpointed(began, ended);
+        let ended = Instant::now();
+        let mut pace = Pace::new(ended);
+        pace.has_checkpointed(ended, 1_000 * MS);
         assert_eq!(rest_ms(&pace, ended), Some(5_000));
         assert!(pace.allows_checkpoint(ended, true));
     }
